@@ -47,6 +47,27 @@ pub async fn kept_names(config: &Config) -> Result<Option<KeptNames>, AppError> 
     }
 }
 
+/// The first of these ids that is a registered server which stays where it is, so that proxies ask us about it; with the
+/// scopes it was registered with. `None`: each is nobody's, disabled, or a server that is reached through us.
+///
+/// # Errors
+///
+/// [`AppError`] where the store cannot be read.
+pub async fn gate_of(config: &Config, ids: &[&str]) -> Result<Option<(String, Scope)>, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let Found::Store(store) = crate::store::look(&keys::store_settings(config), clock).await?
+    else {
+        return Ok(None);
+    };
+    for id in ids {
+        let row = store.find_resource(id).await.map_err(AppError::StoreFault)?;
+        if let Some(row) = row.filter(|row| row.url.is_none() && row.disabled_at.is_none()) {
+            return Ok(Some((row.id, row.scopes)));
+        }
+    }
+    Ok(None)
+}
+
 async fn read(config: &Config, store: &dyn Database) -> Result<KeptNames, StoreError> {
     let mut names = KeptNames {
         people: Some(of_settings(config)),

@@ -98,7 +98,7 @@ pub use doctor::{Area, Client, Step, Verdict, as_client, doctor};
 pub use error::AppError;
 pub use explaining::command_explainer;
 pub use identity_providers::ProviderCheck;
-pub use kept_names::{KeptNames, kept_names};
+pub use kept_names::{KeptNames, gate_of, kept_names};
 pub use key_control::Keys;
 pub use keys::{key_encryption_key_file, store_settings};
 pub use known_clients::{known_clients, outbound_to_clients};

@@ -90,6 +90,11 @@ impl Readiness for Parts {
             let what = "the changed file is not in force; the log says why, and so does GET /api/v1/policy to administrators";
             ("policy".to_owned(), what.to_owned())
         });
+        let clock = self.policy.current().clock_step_ms().map(|step| {
+            let seconds = step / 1000;
+            let what = format!("stepped by {seconds} s since the broker trusted it: what rules open by the time, or by the age of a log-in, has to hold at both times; once the clock is right, restart the broker");
+            ("clock".to_owned(), what)
+        });
         let stuck = self.keys.is_stuck().then(|| {
             let what = "the signing keys cannot be read anew or replaced; those in force stay, and the log says why";
             ("keys".to_owned(), what.to_owned())
@@ -105,7 +110,13 @@ impl Readiness for Parts {
         });
         let away = self.outages.list().into_iter();
         let away = away.map(|(name, code)| (name, format!("no answer; calls get {code}")));
-        own.chain(keys).chain(secrets).chain(policy).chain(children).chain(away).collect()
+        own.chain(keys)
+            .chain(secrets)
+            .chain(policy)
+            .chain(clock)
+            .chain(children)
+            .chain(away)
+            .collect()
     }
 
     fn facts(&self) -> Value {

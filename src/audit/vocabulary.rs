@@ -149,6 +149,8 @@ pub enum ApprovalRefusal {
     Declined,
     /// An approver said no.
     Denied,
+    /// As many calls of the requester as may wait for a person do already.
+    TooManyWait,
     /// The request state is none of ours, or was altered.
     UnknownState,
     /// The request state is of a question of another caller.

@@ -122,14 +122,13 @@ fn one(text: &mut String, attempt: &AttemptView) {
 }
 
 fn rules(text: &mut String, decision: &DecisionView) {
-    let DecisionView { reason, policy_version, effect_now, reason_now, policy_version_now, .. } =
-        decision;
+    let DecisionView { reason, policy_version, policy_version_now, .. } = decision;
     writeln!(text, "  at the time: {reason} by policy {policy_version}").ok();
-    writeln!(text, "  by the rules now: {effect_now}: {reason_now} by policy {policy_version_now}")
-        .ok();
-    if !decision.certain {
-        text.push_str("  what is not on record (arguments, groups and claims that no rule named) could change that\n");
-    }
+    let now = match (&decision.effect_now, &decision.reason_now) {
+        (Some(effect), Some(reason)) => format!("{effect}: {reason}"),
+        _ => "cannot be told: it depends on what is not on record (arguments, groups and claims that no rule named)".to_owned(),
+    };
+    writeln!(text, "  by the rules now: {now}, by policy {policy_version_now}").ok();
     for rule in &decision.rules {
         writeln!(text, "  rule {} ({}, {}): {}", rule.id, rule.effect, rule.place, rule.outcome)
             .ok();

@@ -212,8 +212,7 @@ impl Deciding {
     }
 
     fn record(&self, caller: &Caller, tool: &str, operation: Operation<'_>) -> Box<Recorded> {
-        let (arguments, now) = (Arguments::Unknown, Moment::default());
-        self.in_force.record(&Ask { who: caller.who(), tool, operation, arguments, now })
+        self.in_force.record(&self.ask(caller, tool, operation, Arguments::Unknown))
     }
 
     fn parse(&self, caller: &Caller, arguments: &str) -> Option<GraphCall> {

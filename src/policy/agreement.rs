@@ -6,7 +6,7 @@ use proptest::sample::select;
 use crate::scope::Scope;
 
 use super::generated::{FORMS, Form, Question, TOOLS, alike, policy, questions, rules};
-use super::{Decision, Effect, Moment, Policy, Recorded, Replay};
+use super::{Ask, Decision, Effect, Moment, Policy, Recorded, Replay};
 
 fn opens(decision: &Decision) -> bool {
     decision.effect != Effect::Deny
@@ -124,25 +124,38 @@ proptest! {
     #[test]
     fn a_recorded_question_is_decided_as_it_was_or_not_at_all(
         rules in rules(), question in questions(), (call, list) in call_and_list(),
+        hours in select(&[0_i64, 0, -9, 5][..]),
     ) {
         let policy = policy(&rules, &TOOLS[..3]);
         for form in [call, list] {
+            let at_a_step = |ask: &Ask<'_>| Moment { steady: ask.now.wall.plus_seconds(hours * 3600), ..ask.now };
             let replay = question.ask(form, |ask| Replay {
                 subject: ask.who.subject.cloned(),
                 client_id: ask.who.client_id.cloned(),
                 asserted_requester: None,
                 at: ask.now.wall,
-                question: Recorded::new(ask, policy.names()),
+                question: Recorded::new(&Ask { now: at_a_step(ask), ..*ask }, policy.names()),
             });
             let text = serde_json::to_string(&replay.question).unwrap();
             let replay = Replay { question: serde_json::from_str(&text).unwrap(), ..replay };
             let has_operations = form == Form::AnyOperation;
             // A call of a tool without operations is recorded without its arguments, as the tool as such is.
             let Some(again) = replay.decide(&policy, policy.names(), has_operations) else { continue };
-            let said = decide(&policy, &question, form);
+            let said = question.ask(form, |ask| policy.decide(&Ask { now: at_a_step(ask), ..*ask }));
             prop_assert_eq!(again.effect, said.effect, "{}", text);
-            prop_assert_eq!(again.reason, said.reason);
-            prop_assert_eq!(again.missing_scopes, said.missing_scopes);
+            prop_assert_eq!(&again.reason, &said.reason);
+            prop_assert_eq!(&again.missing_scopes, &said.missing_scopes);
+            prop_assert_eq!(&again.login, &said.login);
+            let told = replay.explain(&policy, policy.version(), has_operations);
+            let explained = told.decision.unwrap();
+            prop_assert!(explained.does_as(&said) && explained.reason == said.reason, "{:?}", explained);
+            prop_assert_eq!(told.changes.is_empty(), said.is_allow());
+            let others = replay.explain(&policy, "other+rules", has_operations);
+            if let Some(decision) = others.decision {
+                prop_assert!(decision.does_as(&said), "{:?}", decision);
+            } else {
+                prop_assert!(others.rules.iter().all(|rule| !rule.decides) && others.changes.is_empty());
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::scope::Scope;
 use crate::time::Timestamp;
 
 use super::beside::BesideAsk;
-use super::names::Names;
+use super::names::Told;
 
 /// The caller as its verified token describes it. Nothing here comes from a request body.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,8 @@ pub struct Who<'a> {
     pub roles: &'a [Arc<str>],
     /// Every claim, for conditions, assurance and age. `None`: not known, as in a recorded decision.
     pub claims: Option<&'a Map<String, Value>>,
-    /// Of a recorded caller: what a record names where the caller has it. `None`: all of it is known.
-    pub told: Option<&'a Names>,
+    /// Of a recorded caller: what the record tells. `None`: all of it is known.
+    pub told: Option<Told<'a>>,
 }
 
 /// One question to policy.
@@ -65,6 +65,13 @@ impl Moment {
     #[must_use]
     pub const fn at(time: Timestamp) -> Self {
         Self { wall: time, steady: time }
+    }
+
+    /// By how much the wall clock was stepped, in milliseconds.
+    #[must_use]
+    pub fn step_ms(self) -> Option<i64> {
+        let step = self.wall.unix_millis().saturating_sub(self.steady.unix_millis());
+        self.is_torn().then_some(step)
     }
 
     /// Whether the wall clock was stepped, so that only what holds at both times opens anything.

@@ -16,6 +16,7 @@ use super::condition::Condition;
 use super::decision::{Approval, Effect, Obligations};
 use super::fault::{Fault, PolicyError, Source, locate, one_line};
 use super::file::{GraphSpec, RuleSpec};
+use super::quoted::written;
 use super::rule::{GraphRule, Query, Rule, query_option};
 use super::template::Template;
 use super::tools::{PatternReader, ToolPatterns, why_none};
@@ -123,19 +124,15 @@ impl RuleCompiler<'_, '_> {
         self.fault_within(key, None, &message.into(), hint);
     }
 
-    /// The same, some characters into the text of the key.
-    fn fault_within(&mut self, key: &str, offset: Option<usize>, message: &str, hint: &str) {
+    /// The same, at one of the signs of the text that the key says.
+    fn fault_within(&mut self, key: &str, sign: Option<(&str, usize)>, message: &str, hint: &str) {
         let place = match self.origin {
             Origin::Granted(name) => name.to_owned(),
             Origin::File { source, rule, .. } => {
                 let at = locate(rule, key);
                 let text = source.text.get(at..).unwrap_or_default();
-                // In one pair of quotes: what is in it begins after the first.
-                let several_lines = text.starts_with("\"\"\"") || text.starts_with("'''");
-                let within = offset.filter(|_| !several_lines).and_then(|offset| {
-                    text.char_indices().nth(offset + 1).map(|(byte, _)| at + byte)
-                });
-                source.place(within.unwrap_or(at))
+                let within = sign.and_then(|(value, number)| written(text, value, number));
+                source.place(at + within.unwrap_or_default())
             }
         };
         let rule = self.spec.id.clone();
@@ -176,9 +173,8 @@ impl RuleCompiler<'_, '_> {
         let scopes: Scope =
             self.parse::<ScopeToken>("scopes", &spec.scopes, hint).into_iter().collect();
         let tools = self.tools();
-        let graph = spec.graph.as_ref().map(|graph| self.graph(graph));
-        let paths = graph.as_ref().and_then(|graph| graph.as_ref().map(|graph| &*graph.paths));
-        let when = spec.when.as_ref().and_then(|text| self.when(text, paths));
+        let (paths, graph) = spec.graph.as_ref().map(|graph| self.graph(graph)).unzip();
+        let when = spec.when.as_ref().and_then(|text| self.when(text, paths.as_deref()));
         self.arguments();
         self.assurance();
         let obligations = self.obligations();
@@ -255,7 +251,8 @@ impl RuleCompiler<'_, '_> {
             Err(faults) => {
                 for fault in faults {
                     let message = format!("when: {}", fault.message);
-                    self.fault_within("when", Some(fault.offset), &message, &fault.hint);
+                    let sign = Some((text, fault.offset));
+                    self.fault_within("when", sign, &message, &fault.hint);
                 }
                 None
             }
@@ -305,7 +302,8 @@ impl RuleCompiler<'_, '_> {
         Obligations { approval: Some(Arc::new(approval)), conceal_links, ..Obligations::default() }
     }
 
-    fn graph(&mut self, spec: &GraphSpec) -> Option<GraphRule> {
+    /// The paths that can be read, also where the rest has faults: what a condition says of them is none.
+    fn graph(&mut self, spec: &GraphSpec) -> (Vec<Template>, Option<GraphRule>) {
         for (index, method) in spec.methods.iter().enumerate() {
             if !METHODS.contains(&method.as_str()) {
                 let message =
@@ -333,9 +331,12 @@ impl RuleCompiler<'_, '_> {
             (Effect::Allow | Effect::Ask, Some(list)) => Query::Only(list),
             (Effect::Allow | Effect::Ask, None) => Query::Usual,
         };
-        let profile = self.profile(spec)?;
         let (methods, reveal_links) = (spec.methods.clone(), spec.reveal_links);
-        Some(GraphRule { profile, methods, paths, permissions, query, reveal_links })
+        let rule = self.profile(spec).map(|profile| {
+            let paths = paths.clone();
+            GraphRule { profile, methods, paths, permissions, query, reveal_links }
+        });
+        (paths, rule)
     }
 
     fn paths(&mut self, texts: &[String]) -> Vec<Template> {

@@ -6,7 +6,7 @@ use crate::code::Code;
 use crate::id::{Permission, RuleId, TenantId};
 use crate::scope::{Scope, ScopeToken};
 
-use super::ask::{Ask, GraphAsk, Operation, Who};
+use super::ask::{Ask, GraphAsk, Operation};
 use super::beside::{About, beside};
 use super::compile::Facts;
 use super::condition::{Known, Truth};
@@ -14,7 +14,8 @@ use super::decision::{Decision, Effect, Obligations, Reason};
 use super::index::Index;
 use super::judge::{Nobody, Seen, Witness};
 use super::limited::Limited;
-use super::names::Names;
+use super::login::Needed;
+use super::names::{Names, is_told};
 use super::order::{Order, order, step_up};
 use super::rule::{GraphRule, Rule};
 
@@ -122,28 +123,49 @@ impl Policy {
         verdict.decision.evaluated = seen.iter().map(Seen::step).chain(registered).collect();
         let open = verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty();
         if open && !is_about_a_server(&ask.operation) {
-            verdict.decision.login = self.login_needed(ask);
+            if let Needed::Login(login) = self.login_needed(ask, &|_| true) {
+                verdict.decision.login = Some(login);
+            }
         }
         verdict
     }
 
     /// Decides a question of which not everything is known. `None`: what is not known could change the answer.
     pub(super) fn decide_surely(&self, ask: &Ask<'_>) -> Option<Decision> {
-        self.decide_unless(ask, |_| true)
+        self.decide_unless(ask, &|_| true)
     }
 
     /// Decides about a tool as such, of a caller of whom not everything is known. What only a call would say leaves it
     /// open, as in a list. `None`: what is not known of the caller could change the answer.
     #[must_use]
     pub fn lists_surely(&self, ask: &Ask<'_>) -> Option<Decision> {
-        self.decide_unless(ask, |rule| !is_told(rule, &ask.who))
+        self.decide_unless(ask, &|rule| !is_told(rule, &ask.who))
     }
 
     /// `None`: a rule that is not known to hold, and is `doubtful`, could change the answer.
-    fn decide_unless(&self, ask: &Ask<'_>, doubtful: impl Fn(&Rule) -> bool) -> Option<Decision> {
+    fn decide_unless(&self, ask: &Ask<'_>, doubtful: &dyn Fn(&Rule) -> bool) -> Option<Decision> {
         if let Some((reason, code)) = self.out_of_question(ask) {
             return Some(self.refuse(ask, reason, code).decision);
         }
+        let verdict = self.weigh_unless(ask, doubtful)?;
+        let open = verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty();
+        let mut decision = verdict.decision;
+        if open && !is_about_a_server(&ask.operation) {
+            match self.login_needed(ask, doubtful) {
+                Needed::Login(login) => decision.login = Some(login),
+                Needed::None => {}
+                Needed::NotTold => return None,
+            }
+        }
+        Some(decision)
+    }
+
+    /// The same by the rules alone: which log-in would help is not looked at.
+    pub(super) fn weigh_unless<'p>(
+        &'p self,
+        ask: &Ask<'_>,
+        doubtful: &dyn Fn(&Rule) -> bool,
+    ) -> Option<Verdict<'p>> {
         let mut seen = self.look(ask, &mut Nobody);
         let mut unsure = Vec::new();
         // What is not asked yet of a server as such weighs as it did; only what is not known of the caller is in doubt.
@@ -163,7 +185,7 @@ impl Policy {
             Some(rule) => !unsure.contains(&&rule.id),
             None => unsure.is_empty(),
         };
-        sure.then_some(verdict.decision)
+        sure.then_some(verdict)
     }
 
     /// Why no rule is looked at.
@@ -365,11 +387,6 @@ impl Policy {
 
 fn is_about_a_server(operation: &Operation<'_>) -> bool {
     beside(operation).is_some_and(|beside| beside.about != About::Thing)
-}
-
-/// Whether all that a rule looks for in this caller is known of them.
-pub(super) fn is_told(rule: &Rule, who: &Who<'_>) -> bool {
-    who.told.is_none_or(|told| told.tell(rule))
 }
 
 /// What the call says it needs, else what the rule lists.

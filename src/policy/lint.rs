@@ -28,8 +28,8 @@ pub struct World<'a> {
     pub scopes: Option<Scope>,
     /// Scopes that the settings name.
     pub usual_scopes: Scope,
-    /// How many issuers tokens are accepted from, our own included.
-    pub issuers: usize,
+    /// The issuers that tokens are accepted from, our own included.
+    pub issuers: BTreeSet<String>,
     /// The ids of servers behind the broker. Which tools they have, only they know.
     pub servers: BTreeSet<String>,
     /// The groups there are; `None`: only likely misspellings are told.
@@ -43,8 +43,10 @@ pub struct World<'a> {
 /// What an operation needs, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// The catalogue does not have it.
+    /// The catalogue does not have it, which says nothing.
     Unknown,
+    /// There is no operation with such a path, or it is spelt otherwise.
+    NoSuch { near: Option<String> },
     /// No application can do it.
     Impossible,
     /// One of these is enough.
@@ -85,10 +87,13 @@ pub enum LintKind {
     AnyIssuer,
     OpenToEverybody,
     CannotBeAsked,
+    UnknownIssuer,
+    UnknownOperation,
+    NoScopes,
 }
 
 impl LintKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::MatchesNoTool,
@@ -105,6 +110,9 @@ impl LintKind {
         Self::AnyIssuer,
         Self::OpenToEverybody,
         Self::CannotBeAsked,
+        Self::UnknownIssuer,
+        Self::UnknownOperation,
+        Self::NoScopes,
     ];
 }
 
@@ -131,27 +139,18 @@ impl Policy {
             never_matches(rule, world, &mut lints);
             self.names_of(rule, world, &mut lints);
             self.permissions_of(rule, &needs, &mut lints);
+            unknown_operations(rule, &needs, &mut lints);
             changeable(rule, &mut lints);
             request::of_no_request(rule, &mut lints);
             request::cannot_be_asked(rule, &mut lints);
             who::any_issuer(rule, world, &mut lints);
             who::unknown(rule, world, &mut lints);
+            who::unknown_issuers(rule, world, &mut lints);
             who::nobody_approves(rule, world, &mut lints);
-            self.shadow_of(number, rule, &mut lints);
-            if rule.effect == Effect::Allow
-                && rule.scopes.is_empty()
-                && rule.principals.is_everybody()
-                && !rule.has_conditions()
-            {
-                let hint = "add scopes, principals or a condition";
-                lints.add(
-                    rule,
-                    LintKind::OpenToEverybody,
-                    "allows everybody who has a token",
-                    hint,
-                );
-            }
+            self.shadow_of((number, rule), world, &mut lints);
+            without_scopes(rule, &mut lints);
         }
+        self.unknown_trusted(world, &mut lints);
         self.unreachable(world, &mut lints);
         lints.0
     }
@@ -197,19 +196,19 @@ impl Policy {
                             &format!("the least that can: {}", join(&some)),
                         );
                     }
-                    Needs::Unknown | Needs::OneOf(_) => {}
+                    Needs::Unknown | Needs::NoSuch { .. } | Needs::OneOf(_) => {}
                 }
             }
         }
     }
 
-    fn shadow_of(&self, number: usize, rule: &Rule, lints: &mut Lints) {
+    fn shadow_of(&self, (number, rule): (usize, &Rule), world: &World<'_>, lints: &mut Lints) {
         let over = self.rules.iter().enumerate().find(|(other_number, other)| {
             let outranks = match (other.effect, rule.effect) {
                 (Effect::Deny, Effect::Ask | Effect::Allow) | (Effect::Ask, Effect::Allow) => true,
                 (one, two) => one == two && *other_number < number,
             };
-            outranks && other.covers(rule, &self.facts.tools)
+            outranks && other.covers(rule, (&self.facts.tools, &world.servers))
         });
         if let Some((_, other)) = over {
             let what = if other.effect == rule.effect {
@@ -260,6 +259,35 @@ impl Lints {
             message: message.into(),
             hint: (!hint.is_empty()).then(|| hint.to_owned()),
         });
+    }
+}
+
+/// Operations that there are not. Also of a rule that denies, which then denies nothing.
+fn unknown_operations(rule: &Rule, needs: &impl Fn(&str, &str) -> Needs, lints: &mut Lints) {
+    let Some(graph) = &rule.graph else { return };
+    for path in &graph.paths {
+        let needed = graph.methods.first().map(|method| needs(method, path.text()));
+        if let Some(Needs::NoSuch { near }) = needed {
+            let message = format!("the catalogue of Graph has no path like {path}");
+            let hint = near.map(|near| format!("did you mean {near}?")).unwrap_or_default();
+            lints.add(rule, LintKind::UnknownOperation, message, &hint);
+        }
+    }
+}
+
+/// What any token may use, whatever it was issued for.
+fn without_scopes(rule: &Rule, lints: &mut Lints) {
+    if rule.effect == Effect::Deny || !rule.scopes.is_empty() {
+        return;
+    }
+    let everybody = rule.principals.is_everybody() && !rule.has_conditions();
+    if everybody && rule.effect == Effect::Allow {
+        let hint = "add scopes, principals or a condition";
+        lints.add(rule, LintKind::OpenToEverybody, "allows everybody who has a token", hint);
+    } else {
+        let message = "needs no scope: every token of these callers will do, whatever it is for";
+        let hint = "add scopes, so that people consent to it, or --allow no_scopes";
+        lints.add(rule, LintKind::NoScopes, message, hint);
     }
 }
 

@@ -82,13 +82,17 @@ impl Live {
         Arc::clone(&self.0.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another policy and shadow in force. The time is read anew: it is now taken to be right.
+    /// Puts another policy and shadow in force. The time is read anew and taken to be right, but where the clock was stepped
+    /// before: new rules say nothing of the clock.
     pub fn replace(&self, policy: Policy, shadow: Option<Policy>) {
         let mut next =
             InForce::new(Arc::new(policy), shadow.map(Arc::new), Arc::clone(&self.0.clock));
         let before = self.current();
         if before.versions() == next.versions() {
             next.differences = Arc::clone(&before.differences);
+        }
+        if before.reading().is_torn() {
+            next.since = before.since;
         }
         *self.0.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         self.0.changed.send_replace(());
@@ -186,9 +190,16 @@ impl InForce {
     pub fn moment(&self) -> Moment {
         let needed = self.policy.looks_at_time()
             || self.shadow.as_ref().is_some_and(|shadow| shadow.looks_at_time());
-        if !needed {
-            return Moment::default();
-        }
+        if needed { self.reading() } else { Moment::default() }
+    }
+
+    /// By how much the clock was stepped since it was trusted, in milliseconds, where that matters to a rule.
+    #[must_use]
+    pub fn clock_step_ms(&self) -> Option<i64> {
+        self.moment().step_ms()
+    }
+
+    fn reading(&self) -> Moment {
         let (wall, monotonic) = self.since;
         let steady = wall.plus(self.clock.monotonic().saturating_sub(monotonic));
         Moment { wall: self.clock.now(), steady }

@@ -1,12 +1,50 @@
 //! Which log-in would open what is refused (RFC 9470): the same person, known more surely or more recently.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ask::{Ask, Who};
 use super::decide::Policy;
 use super::decision::{Effect, LoginNeeded};
 use super::judge::Nobody;
+use super::names::Told;
 use super::rule::Rule;
+
+/// The claims that tell of a log-in.
+const OF_A_LOGIN: [&str; 3] = ["acr", "amr", "auth_time"];
+
+/// Whether there is somebody who could log in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// Somebody logged in, and the token says how or when.
+    Told,
+    /// The token says nothing of a log-in.
+    Untold,
+    /// A client acts for itself: there is nobody to ask.
+    Nobody,
+}
+
+/// Which log-in would open what is refused.
+pub(super) enum Needed {
+    Login(LoginNeeded),
+    /// None would.
+    None,
+    /// It depends on what a record does not hold.
+    NotTold,
+}
+
+impl Login {
+    pub(super) fn of(who: &Who<'_>) -> Self {
+        if is_machine(who) {
+            Self::Nobody
+        } else if who.claims.is_none_or(tells_of_no_login) {
+            Self::Untold
+        } else {
+            Self::Told
+        }
+    }
+}
 
 impl Rule {
     /// What it wants of the log-in.
@@ -22,21 +60,43 @@ impl Policy {
     /// What the first rule asks for that would open it, if the log-in alone stands in the way, or scopes beside it: the
     /// whole question is asked again as after such a log-in.
     ///
-    /// `None` also where nothing is known of the log-in, and for a client that acts for itself: there is nobody to ask.
-    pub(super) fn login_needed(&self, ask: &Ask<'_>) -> Option<LoginNeeded> {
-        if !self.looks_at_login || is_machine(&ask.who) || ask.who.told.is_some() {
-            return None;
-        }
-        let claims = ask.who.claims?;
-        if ask.who.issuer.as_str() != self.facts.issuer && tells_of_no_login(claims) {
-            return None;
+    /// None also where nothing is known of the log-in, and for a client that acts for itself: there is nobody to ask. Of a
+    /// recorded caller a rule that is not known to hold, and is `doubtful`, leaves it untold.
+    pub(super) fn login_needed(&self, ask: &Ask<'_>, doubtful: &dyn Fn(&Rule) -> bool) -> Needed {
+        let Some(claims) = ask.who.claims.filter(|_| self.looks_at_login) else {
+            return Needed::None;
+        };
+        let known = match ask.who.told {
+            None => Some(Login::of(&ask.who)),
+            Some(told) => told.login,
+        };
+        match known {
+            Some(Login::Nobody) => return Needed::None,
+            // An application's token of another issuer, whose subject may be anything; or a person's of one that never says
+            // how they logged in, so that another log-in would change nothing.
+            Some(Login::Untold) if ask.who.issuer.as_str() != self.facts.issuer => {
+                return Needed::None;
+            }
+            Some(Login::Told | Login::Untold) | None => {}
         }
         let about = |rule: &&Rule| rule.effect != Effect::Deny && rule.tools.is_match(ask.tool);
-        let mut wanted = self.rules.iter().filter(about).filter_map(Rule::login);
-        wanted.find(|login| self.opens_after(ask, claims, login))
+        for login in self.rules.iter().filter(about).filter_map(Rule::login) {
+            match self.opens_after(ask, claims, (&login, doubtful)) {
+                Some(false) => {}
+                Some(true) if known.is_some() => return Needed::Login(login),
+                Some(true) | None => return Needed::NotTold,
+            }
+        }
+        Needed::None
     }
 
-    fn opens_after(&self, ask: &Ask<'_>, claims: &Map<String, Value>, login: &LoginNeeded) -> bool {
+    /// `None`: what is not known of a recorded caller could change it.
+    fn opens_after(
+        &self,
+        ask: &Ask<'_>,
+        claims: &Map<String, Value>,
+        (login, doubtful): (&LoginNeeded, &dyn Fn(&Rule) -> bool),
+    ) -> Option<bool> {
         let mut claims = claims.clone();
         if let Some(acr) = login.assurance.first() {
             claims.insert("acr".to_owned(), acr.as_str().into());
@@ -45,9 +105,21 @@ impl Policy {
         if login.max_age_seconds.is_some() {
             claims.insert("auth_time".to_owned(), ask.now.wall.unix_seconds().into());
         }
-        let ask = Ask { who: Who { claims: Some(&claims), ..ask.who }, ..*ask };
-        let decision = self.weigh(&ask, &self.look(&ask, &mut Nobody)).decision;
-        decision.effect != Effect::Deny || decision.can_step_up()
+        let who = Who { claims: Some(&claims), ..ask.who };
+        let decision = match ask.who.told {
+            None => {
+                let ask = Ask { who, ..*ask };
+                self.weigh(&ask, &self.look(&ask, &mut Nobody)).decision
+            }
+            // What the log-in brings is known, whatever the record names.
+            Some(told) => {
+                let mut names = told.names.clone();
+                names.claims.extend(claims.keys().cloned());
+                let who = Who { told: Some(Told { names: &names, ..told }), ..who };
+                self.weigh_unless(&Ask { who, ..*ask }, doubtful)?.decision
+            }
+        };
+        Some(decision.effect != Effect::Deny || decision.can_step_up())
     }
 }
 
@@ -59,10 +131,8 @@ fn is_machine(who: &Who<'_>) -> bool {
         || account.and_then(|account| account.strip_prefix("service-account-")) == Some(client)
 }
 
-/// An application's token of another issuer, whose subject may be anything; or a person's of one that never says how they
-/// logged in, so that another log-in would change nothing.
 fn tells_of_no_login(claims: &Map<String, Value>) -> bool {
-    ["acr", "amr", "auth_time"].iter().all(|name| claims.get(*name).is_none_or(Value::is_null))
+    OF_A_LOGIN.iter().all(|name| claims.get(*name).is_none_or(Value::is_null))
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::ask::Who;
 use super::condition::Condition;
+use super::login::Login;
 use super::rule::Rule;
 
 /// Names that rules look for. What a caller has beside them changes no decision.
@@ -11,6 +13,20 @@ pub struct Names {
     pub groups: BTreeSet<String>,
     pub roles: BTreeSet<String>,
     pub claims: BTreeSet<String>,
+}
+
+/// What a record tells of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// What it names where the caller has it.
+    pub names: &'a Names,
+    /// Whether somebody could log in again. `None`: it does not say.
+    pub login: Option<Login>,
+}
+
+/// Whether all that a rule looks for in this caller is known of them.
+pub(super) fn is_told(rule: &Rule, who: &Who<'_>) -> bool {
+    who.told.is_none_or(|told| told.names.tell(rule))
 }
 
 impl Names {

@@ -7,9 +7,10 @@ use crate::scope::Scope;
 
 use super::ask::{Arguments, Ask, Moment, Operation, Who};
 use super::condition::{Known, Truth};
-use super::decide::{Policy, is_told};
+use super::decide::Policy;
 use super::decision::{Decision, Effect};
 use super::judge::Nobody;
+use super::names::is_told;
 use super::rule::{Query, Rule};
 use super::template::Template;
 

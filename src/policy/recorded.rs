@@ -13,6 +13,7 @@ use crate::scope::Scope;
 
 use super::ask::{Ask, GraphAsk, Operation};
 use super::beside::{About, BesideAsk, beside};
+use super::login::Login;
 use super::names::Names;
 
 /// The longest text of a claim that is kept.
@@ -60,6 +61,12 @@ pub struct Recorded {
     /// Claims that the rules name and that are there, but are not kept: personal, long, or no plain value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<String>,
+    /// Whether somebody could log in again, where the rules look at log-ins: of the claims that say so most are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// By how much the wall clock was stepped since the broker trusted it: what looks at the time was held against both times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_step_ms: Option<i64>,
     /// `None`: a tool that is no Graph operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<RecordedOperation>,
@@ -110,6 +117,7 @@ impl Recorded {
         let known = |all: &[Arc<str>], names: &BTreeSet<String>| {
             all.iter().filter(|one| names.contains(&***one)).cloned().collect()
         };
+        let looks_at_login = ["acr", "auth_time"].iter().any(|name| names.claims.contains(*name));
         let (mut claims, mut withheld) = (BTreeMap::new(), Vec::new());
         for name in &names.claims {
             match who.claims.and_then(|all| all.get(name)) {
@@ -129,6 +137,8 @@ impl Recorded {
             roles: known(who.roles, &names.roles),
             claims,
             withheld,
+            login: looks_at_login.then(|| Login::of(who)),
+            clock_step_ms: ask.now.step_ms(),
             operation: match &ask.operation {
                 Operation::Graph(graph) => Some(operation(graph)),
                 Operation::Plain | Operation::AnyGraph | Operation::Beside(_) => None,

@@ -1,5 +1,7 @@
 //! Recorded questions, decided again by other rules.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::id::{ClientId, Subject};
@@ -9,7 +11,8 @@ use super::ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
 use super::beside::About;
 use super::decide::Policy;
 use super::decision::Decision;
-use super::names::Names;
+use super::explain::{Explanation, RuleExplanation};
+use super::names::{Names, Told};
 use super::recorded::{Recorded, RecordedOperation};
 
 /// One recorded question with what the envelope of its event says.
@@ -22,7 +25,33 @@ pub struct Replay {
     pub question: Recorded,
 }
 
+/// A recorded question under the rules as they are now, with what each of them saw.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// `None`: the answer depends on something that is not recorded, and what would change it does, too.
+    pub decision: Option<Decision>,
+    /// What would make it an allow, the nearest way first.
+    pub changes: Vec<String>,
+    pub rules: Vec<RuleExplanation>,
+}
+
 impl Replay {
+    /// Decides again, as [`Replay::decide`], and says why. `version` is that of the rules under which it was recorded.
+    #[must_use]
+    pub fn explain(&self, policy: &Policy, version: &str, tool_has_operations: bool) -> Again {
+        let names = self.told_by(version, policy);
+        let certain = self.decide(policy, &names, tool_has_operations).is_some();
+        let explained = self.ask(&names, tool_has_operations, |ask| policy.explain(ask));
+        let Explanation { decision, changes, mut rules } = explained;
+        if certain {
+            return Again { decision: Some(decision), changes, rules };
+        }
+        for rule in &mut rules {
+            rule.decides = false;
+        }
+        Again { decision: None, changes: Vec::new(), rules }
+    }
+
     /// Decides again. `names` are those of the rules under which it was recorded; `tool_has_operations` tells the tool
     /// as such from a plain one. `None`: the answer depends on something that is not recorded.
     #[must_use]
@@ -38,9 +67,14 @@ impl Replay {
         self.ask(names, tool_has_operations, |ask| policy.decide_surely(ask))
     }
 
-    /// What such a caller is known to have, where the rules under which it was recorded are not at hand: what it names.
+    /// What the record would name of its caller: all that `rules` look for, where the decision was made by them, whatever
+    /// their label was. Where it was made by others, what it does name.
     #[must_use]
-    pub fn named(&self) -> Names {
+    pub fn told_by<'p>(&self, version: &str, rules: &'p Policy) -> Cow<'p, Names> {
+        if rules.made(version) { Cow::Borrowed(rules.names()) } else { Cow::Owned(self.named()) }
+    }
+
+    fn named(&self) -> Names {
         let question = &self.question;
         let texts = |all: &[std::sync::Arc<str>]| all.iter().map(ToString::to_string).collect();
         Names {
@@ -69,7 +103,7 @@ impl Replay {
             groups_incomplete: question.groups_incomplete,
             roles: &question.roles,
             claims: Some(&claims),
-            told: Some(&told),
+            told: Some(Told { names: &told, login: question.login }),
         };
         let options: Vec<(&str, &str)> = match &question.operation {
             Some(operation) => operation.query.iter().map(|name| (&**name, "")).collect(),
@@ -81,7 +115,9 @@ impl Replay {
             (None, None) if tool_has_operations => Operation::AnyGraph,
             (None, None) => Operation::Plain,
         };
-        let (arguments, now) = (Arguments::Unknown, Moment::at(self.at));
+        let step = question.clock_step_ms.unwrap_or_default();
+        let steady = Timestamp::from_unix_millis(self.at.unix_millis().saturating_sub(step));
+        let (arguments, now) = (Arguments::Unknown, Moment { wall: self.at, steady });
         answer(&Ask { who, tool: &question.tool, operation, arguments, now })
     }
 
@@ -121,6 +157,14 @@ impl Replay {
                 || operation.query.iter().any(|name| **name == *"…")
         });
         of_the_operation || self.names_no_whole_thing()
+    }
+}
+
+impl Policy {
+    /// Whether a decision of this version was made by these rules. The label may be another; the digest tells rules apart.
+    #[must_use]
+    pub fn made(&self, version: &str) -> bool {
+        version.rsplit('+').next() == self.version().rsplit('+').next()
     }
 }
 

@@ -102,13 +102,13 @@ impl Principals {
             tally.check(Aspect::Issuers, |_| one(list, Some(who.issuer.as_str())));
         }
         if let Some(list) = &self.roles {
-            let told = who.told.map(|told| &told.roles);
+            let told = who.told.map(|told| &told.names.roles);
             tally.check(Aspect::Roles, |_| any(list, who.roles, told));
         }
         if let Some(list) = &self.groups {
             // Nobody escapes a rule because the issuer could not name all the groups.
             let caught = who.groups_incomplete && effect != Effect::Allow;
-            let told = who.told.map(|told| &told.groups);
+            let told = who.told.map(|told| &told.names.groups);
             let truth = |_: &mut W| if caught { Truth::True } else { any(list, who.groups, told) };
             tally.check(Aspect::Groups, truth);
         }
@@ -133,7 +133,7 @@ impl Principals {
 /// Looks at a claim, where claims are known.
 fn claim(who: &Who<'_>, name: &str, look: impl FnOnce(Option<&Value>) -> Truth) -> Truth {
     match who.claims {
-        Some(claims) if who.told.is_none_or(|told| told.claims.contains(name)) => {
+        Some(claims) if who.told.is_none_or(|told| told.names.claims.contains(name)) => {
             look(claims.get(name))
         }
         Some(_) | None => Truth::Unknown,

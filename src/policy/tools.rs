@@ -1,6 +1,6 @@
 //! Patterns for the names of tools: anchored, and compiled once however many rules have them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
@@ -66,6 +66,30 @@ impl ToolPatterns {
         })
     }
 
+    /// Whether they are about every name that `other` is about, of the `tools` there are and of whatever the `servers` have:
+    /// that only a server knows, so there one pattern has to say what the other says. Says no where it cannot tell.
+    pub(super) fn cover(&self, other: &Self, tools: &[String], servers: &BTreeSet<String>) -> bool {
+        other.0.iter().all(|pattern| match pattern {
+            ToolPattern::Name(name) => self.is_match(name),
+            ToolPattern::Any => self.0.iter().any(|own| matches!(own, ToolPattern::Any)),
+            ToolPattern::Matching(matching) => {
+                self.0.iter().any(|own| own.says(matching))
+                    || (!matching.may_name_of(servers)
+                        && tools
+                            .iter()
+                            .filter(|tool| matching.regex.is_match(tool))
+                            .all(|tool| self.is_match(tool)))
+            }
+        })
+    }
+
+    /// Whether a name of a thing of one of these servers may be among them.
+    pub(super) fn may_name_of(&self, servers: &BTreeSet<String>) -> bool {
+        servers.iter().any(|id| {
+            [".", "/"].iter().any(|between| self.may_name_below(&[id, *between].concat()))
+        })
+    }
+
     /// The patterns that are a name.
     pub(super) fn outright(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter().filter_map(|pattern| match pattern {
@@ -92,6 +116,26 @@ impl ToolPatterns {
                 ToolPattern::Any | ToolPattern::Matching(..) => None,
             })
             .collect()
+    }
+}
+
+impl ToolPattern {
+    /// Whether it is about all that this expression is about, whatever there is.
+    fn says(&self, other: &Matching) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Matching(own) => own.regex.as_str() == other.regex.as_str(),
+            Self::Name(_) => false,
+        }
+    }
+}
+
+impl Matching {
+    fn may_name_of(&self, servers: &BTreeSet<String>) -> bool {
+        let may = |beginning: &str| {
+            self.expression.as_ref().is_none_or(|expression| may_begin(expression, beginning))
+        };
+        servers.iter().any(|id| may(&format!("{id}.")) || may(&format!("{id}/")))
     }
 }
 

@@ -1,6 +1,9 @@
 //! `broker policy`, through the binary: the worked examples, and what each command says.
 
+mod gates;
+mod lint;
 mod promote;
+mod recorded;
 mod told;
 
 use std::path::{Path, PathBuf};
@@ -67,6 +70,8 @@ fn every_worked_policy_passes_its_cases_which_reach_all_of_it() {
 #[test]
 fn no_worked_policy_has_anything_odd_but_tools_of_others() {
     let directory = tempfile::tempdir().unwrap();
+    let issuer = "server.public_url = \"http://localhost:8080\"\n";
+    write(directory.path(), "broker.toml", issuer);
     for file in examples(".toml").iter().filter(|name| !name.ends_with(".test.toml")) {
         let allowed = ["--allow", "unreachable_tool", "--allow", "matches_no_tool"];
         let (said, code) = said(directory.path(), &[&["lint", file], &allowed[..]].concat());
@@ -224,6 +229,7 @@ jwks_uri = "https://login.example/keys"
         "matches_no_tool",
         "missing_permission",
         "never_matches",
+        "no_scopes",
         "open_to_everybody",
         "shadowed",
         "unknown_group",

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditEvent, Auditor, Context};
-use crate::id::{RequestId, TraceId};
+use crate::id::{ApprovalId, RequestId, TraceId};
 use crate::outbound::{Answer, Limits, Outbound, OutboundError};
 use crate::random::Random;
 use crate::store::ApprovalRow;
@@ -17,7 +17,7 @@ use crate::time::Clock;
 use super::webhook::{Message, Webhook};
 
 /// Messages that wait to be sent.
-const MOST_WAITING: usize = 256;
+pub(super) const MOST_WAITING: usize = 256;
 /// Messages that are being sent, or wait for their next attempt.
 const MOST_UNDER_WAY: usize = 32;
 const MOST_ATTEMPTS: u32 = 6;
@@ -29,13 +29,17 @@ const LIMITS: Limits = Limits { timeout: Duration::from_secs(10), max_bytes: 64 
 
 /// Where new questions are handed in. Clones hand in at the same place.
 #[derive(Clone, Debug)]
-pub struct Notices(mpsc::Sender<(TraceId, Message)>);
+pub struct Notices {
+    waiting: mpsc::Sender<(TraceId, Message)>,
+    desk: Arc<Desk>,
+}
 
 /// Sends what was handed in. Dropped, or without [`Courier::run`], nothing is sent and nobody waits for it.
 #[derive(Debug)]
 pub struct Courier {
     waiting: mpsc::Receiver<(TraceId, Message)>,
     desk: Arc<Desk>,
+    first_wait: Duration,
 }
 
 /// What sending needs.
@@ -46,14 +50,14 @@ struct Desk {
     auditor: Auditor,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    first_wait: Duration,
 }
 
 impl Notices {
-    /// Hands in, at once: where too many wait, this one is not sent. It is in every list all the same.
-    pub(super) fn tell(&self, context: &Context, row: &ApprovalRow, page: String) {
-        if self.0.try_send((context.trace_id, Message::new(row, page))).is_err() {
+    /// Hands in, at once: where too many wait, this one is not sent, which is recorded. It is in every list all the same.
+    pub(super) async fn tell(&self, context: &Context, row: &ApprovalRow, page: String) {
+        if self.waiting.try_send((context.trace_id, Message::new(row, page))).is_err() {
             tracing::warn!(approval = %row.id, "approval.webhook.not_sent");
+            self.desk.record(context.trace_id, row.id, (false, 0)).await;
         }
     }
 }
@@ -67,19 +71,18 @@ impl Courier {
         (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     ) -> (Notices, Self) {
         let (notices, waiting) = mpsc::channel(MOST_WAITING);
-        let desk = Desk { webhook, outbound, auditor, clock, random, first_wait: FIRST_WAIT };
-        (Notices(notices), Self { waiting, desk: Arc::new(desk) })
+        let desk = Arc::new(Desk { webhook, outbound, auditor, clock, random });
+        let courier = Self { waiting, desk: Arc::clone(&desk), first_wait: FIRST_WAIT };
+        (Notices { waiting: notices, desk }, courier)
     }
 
     #[cfg(test)]
     pub(super) fn waiting_first(mut self, first_wait: Duration) -> Self {
-        if let Some(desk) = Arc::get_mut(&mut self.desk) {
-            desk.first_wait = first_wait;
-        }
+        self.first_wait = first_wait;
         self
     }
 
-    /// Sends until `stop`; what is under way then is given up.
+    /// Sends until `stop`; what is under way or waits then is given up, and recorded as not delivered.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut under_way = JoinSet::new();
         loop {
@@ -89,8 +92,9 @@ impl Courier {
                 Some(_) = under_way.join_next() => {}
                 handed_in = self.waiting.recv(), if has_room => match handed_in {
                     Some((trace_id, message)) => {
-                        let desk = Arc::clone(&self.desk);
-                        under_way.spawn(async move { desk.deliver(trace_id, &message).await });
+                        let (desk, stop) = (Arc::clone(&self.desk), stop.clone());
+                        let around = (self.first_wait, stop);
+                        under_way.spawn(async move { desk.deliver(trace_id, &message, around).await });
                     }
                     None => break,
                 },
@@ -100,15 +104,28 @@ impl Courier {
         if given_up > 0 {
             tracing::warn!(given_up, "approval.webhook.stopped");
         }
+        self.waiting.close();
+        while let Ok((trace_id, message)) = self.waiting.try_recv() {
+            self.desk.record(trace_id, message.approval, (false, 0)).await;
+        }
+        while under_way.join_next().await.is_some() {}
     }
 }
 
 impl Desk {
-    async fn deliver(&self, trace_id: TraceId, message: &Message) {
-        let (mut attempt, mut wait) = (1, self.first_wait);
+    async fn deliver(
+        &self,
+        trace_id: TraceId,
+        message: &Message,
+        (first_wait, stop): (Duration, CancellationToken),
+    ) {
+        let (mut attempt, mut wait) = (1, first_wait);
         let delivered = loop {
             let now = self.clock.now();
-            let answer = self.outbound.send(self.webhook.call(message, now), LIMITS).await;
+            let answer = tokio::select! {
+                answer = self.outbound.send(self.webhook.call(message, now), LIMITS) => answer,
+                () = stop.cancelled() => break false,
+            };
             if is_taken(&answer) {
                 break true;
             }
@@ -121,11 +138,22 @@ impl Desk {
             if attempt >= MOST_ATTEMPTS || is_gone(&answer) || too_late {
                 break false;
             }
-            tokio::time::sleep(next).await;
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = stop.cancelled() => break false,
+            }
             (attempt, wait) = (attempt + 1, wait.saturating_mul(4));
         };
-        let approval = message.approval;
-        let event = AuditEvent::ApprovalNotify { approval, delivered, attempts: attempt };
+        self.record(trace_id, message.approval, (delivered, attempt)).await;
+    }
+
+    async fn record(
+        &self,
+        trace_id: TraceId,
+        approval: ApprovalId,
+        (delivered, attempts): (bool, u32),
+    ) {
+        let event = AuditEvent::ApprovalNotify { approval, delivered, attempts };
         if let Err(error) = self.auditor.record(&self.context(trace_id), event).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

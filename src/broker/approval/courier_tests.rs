@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::random::SeededRandom;
 use crate::store::{ApprovalRow, ApprovalState, Digest, Requester};
 use crate::time::{FixedClock, Timestamp};
 
-use super::courier::Courier;
+use super::courier::{Courier, MOST_WAITING, Notices};
 use super::webhook::Webhook;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -54,12 +55,9 @@ fn context(clock: &FixedClock) -> Context {
     }
 }
 
-/// What the receiver got and what the log says, once one question was told to `acts`.
-async fn told(acts: Vec<Act>) -> (Vec<String>, Value) {
-    let receiver = FakeHttp::start(acts).await;
-    let log = tempfile::tempdir().unwrap();
-    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_001)));
-    let file = FileSettings { durable: true, ..FileSettings::at(log.path().join("a.jsonl")) };
+/// A courier to this receiver, which records in this folder.
+fn courier(receiver: &FakeHttp, log: &Path, clock: &Arc<FixedClock>) -> (Notices, Courier) {
+    let file = FileSettings { durable: true, ..FileSettings::at(log.join("a.jsonl")) };
     let settings = AuditSettings {
         queue_length: 64,
         on_failure: OnFailure::Deny,
@@ -69,33 +67,88 @@ async fn told(acts: Vec<Act>) -> (Vec<String>, Value) {
         environment: "dev",
     };
     let auditor =
-        Auditor::open(settings, Arc::clone(&clock) as _, Arc::new(SeededRandom::new(1))).unwrap();
+        Auditor::open(settings, Arc::clone(clock) as _, Arc::new(SeededRandom::new(1))).unwrap();
     let reach = OutboundSettings {
         allow_private: vec!["127.0.0.1".parse().unwrap()],
         ..OutboundSettings::default()
     };
     let outbound = Outbound::new(&reach).unwrap();
     let webhook = Webhook::new(receiver.origin.clone(), &SECRET.to_owned().into()).unwrap();
-    let around = (Arc::clone(&clock) as _, Arc::new(SeededRandom::new(4)) as _);
-    let (notices, courier) = Courier::new(webhook, outbound, auditor, around);
-    let courier = courier.waiting_first(Duration::from_millis(1));
-    notices.tell(&context(&clock), &row(&clock), "https://broker.example/approvals/x".to_owned());
-    let stop = CancellationToken::new();
-    let mut running = tokio::task::JoinSet::new();
-    running.spawn(courier.run(stop.clone()));
+    let around = (Arc::clone(clock) as _, Arc::new(SeededRandom::new(4)) as _);
+    Courier::new(webhook, outbound, auditor, around)
+}
+
+/// The first event in the log, once there is one.
+async fn first_event(log: &Path) -> Value {
     let recorded = async {
         loop {
-            let text = std::fs::read_to_string(log.path().join("a.jsonl")).unwrap_or_default();
+            let text = std::fs::read_to_string(log.join("a.jsonl")).unwrap_or_default();
             if let Some(line) = text.lines().next() {
                 break serde_json::from_str(line).unwrap();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let recorded = tokio::time::timeout(Duration::from_secs(30), recorded).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), recorded).await.unwrap()
+}
+
+const PAGE: &str = "https://broker.example/approvals/x";
+
+/// What the receiver got and what the log says, once one question was told to `acts`.
+async fn told(acts: Vec<Act>) -> (Vec<String>, Value) {
+    let receiver = FakeHttp::start(acts).await;
+    let log = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_001)));
+    let (notices, courier) = courier(&receiver, log.path(), &clock);
+    let courier = courier.waiting_first(Duration::from_millis(1));
+    notices.tell(&context(&clock), &row(&clock), PAGE.to_owned()).await;
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(courier.run(stop.clone()));
+    let recorded = first_event(log.path()).await;
     stop.cancel();
     while running.join_next().await.is_some() {}
     (receiver.requests(), recorded)
+}
+
+/// What is not told is on record as that, whatever the reason is.
+#[tokio::test]
+async fn what_waits_or_is_under_way_at_a_stop_is_recorded_as_not_delivered() {
+    let receiver = FakeHttp::start(vec![Act::Answer(500, "", String::new())]).await;
+    let log = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_001)));
+    let (notices, courier) = courier(&receiver, log.path(), &clock);
+    let courier = courier.waiting_first(Duration::from_mins(1));
+    notices.tell(&context(&clock), &row(&clock), PAGE.to_owned()).await;
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(courier.run(stop.clone()));
+    let asked = async {
+        while receiver.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+    stop.cancel();
+    while running.join_next().await.is_some() {}
+    let recorded = first_event(log.path()).await;
+    assert_eq!(recorded["event_type"], "approval.notified");
+    assert_eq!(recorded["payload"]["delivered"], false, "{recorded}");
+}
+
+#[tokio::test]
+async fn what_finds_the_queue_full_is_recorded_as_not_delivered() {
+    let receiver = FakeHttp::start(Vec::new()).await;
+    let log = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_001)));
+    // It does not run, so that nothing is taken out.
+    let (notices, _courier) = courier(&receiver, log.path(), &clock);
+    for _ in 0..=MOST_WAITING {
+        notices.tell(&context(&clock), &row(&clock), PAGE.to_owned()).await;
+    }
+    let recorded = first_event(log.path()).await;
+    let payload = &recorded["payload"];
+    assert_eq!((&payload["delivered"], &payload["attempts"]), (&false.into(), &0.into()));
 }
 
 fn accepted() -> Act {

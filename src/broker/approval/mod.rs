@@ -242,7 +242,7 @@ impl Approvals {
             Asked::New => {
                 self.auditor.record(context, requested(&row, &question.terms)).await?;
                 if let Some(notices) = &self.notices {
-                    notices.tell(context, &row, self.page(row.id));
+                    notices.tell(context, &row, self.page(row.id)).await;
                 }
                 Ok(Standing::Wait { id: row.id, expires_at: row.expires_at })
             }
@@ -255,7 +255,10 @@ impl Approvals {
             Asked::Known(known) => {
                 Ok(Standing::Wait { id: known.id, expires_at: known.expires_at })
             }
-            Asked::TooMany => Ok(Standing::TooMany),
+            Asked::TooMany => {
+                self.refused(context, &row.tool, (ApprovalRefusal::TooManyWait, None)).await?;
+                Ok(Standing::TooMany)
+            }
         }
     }
 
@@ -298,6 +301,7 @@ impl Approvals {
     }
 
     /// Why this person may not answer; `None` where they may. A denial needs the same right: else anybody could stop a call.
+    /// Only who asked and who is among the approvers may see what is asked; all others are [`ApprovalOutcome::NotAnApprover`].
     ///
     /// An app that acts for the requester never answers, and no app answers what it asked itself, whatever the rule
     /// says: `self_approval` lets people look at their own call, and an app looks at nothing.
@@ -309,17 +313,20 @@ impl Approvals {
             Through::App(client) => (true, client.is_none() || *client == asked.client_id),
         };
         let own_call_counts = row.self_approval && !by_app;
-        match same_person::compare(asked, person) {
-            _ if same_app => return Some(ApprovalOutcome::OwnCall),
-            Comparison::Same if !own_call_counts => return Some(ApprovalOutcome::OwnCall),
-            Comparison::Unknown if !own_call_counts => return Some(ApprovalOutcome::MayBeOwnCall),
-            Comparison::Same | Comparison::Other | Comparison::Unknown => {}
+        let compared = same_person::compare(asked, person);
+        if same_app || (compared == Comparison::Same && !own_call_counts) {
+            return Some(ApprovalOutcome::OwnCall);
         }
+        // Before what is not known of them: the page shows the arguments to whoever may have asked, and anybody may have.
         let is_approver = match row.approvers.as_slice() {
             [] => person.administrator,
             groups => person.groups.iter().any(|group| groups.contains(group)),
         };
-        (!is_approver).then_some(ApprovalOutcome::NotAnApprover)
+        if !is_approver {
+            return Some(ApprovalOutcome::NotAnApprover);
+        }
+        let may_be_own = compared == Comparison::Unknown && !own_call_counts;
+        may_be_own.then_some(ApprovalOutcome::MayBeOwnCall)
     }
 
     async fn store_answer(

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::broker::execute;
-use crate::policy::{Explanation, Policy, RuleExplanation, Truth};
+use crate::policy::{Again, Policy, RuleExplanation, Truth};
 
 use super::record::Attempt;
 use super::view::{ComparedView, DecisionView, RuleView};
@@ -13,20 +13,18 @@ pub(super) fn of(attempt: &Attempt, policy: &Policy) -> Option<DecisionView> {
     let (event, replay) = attempt.question()?;
     let tool = replay.question.tool.to_string();
     let has_operations = tool == execute::TOOL;
-    let names = replay.named();
-    let certain = replay.decide(policy, &names, has_operations).is_some();
-    let explanation = replay.ask(&names, has_operations, |ask| policy.explain(ask));
-    let Explanation { decision, changes, rules } = explanation;
+    let version = event.text("policy_version").unwrap_or_default();
+    let Again { decision, changes, rules } = replay.explain(policy, version, has_operations);
     let (shown, others): (Vec<_>, Vec<_>) =
         rules.iter().partition(|rule| rule.decides || rule.outcome.is_some());
     Some(DecisionView {
         tool,
         reason: event.text("reason").unwrap_or_default().to_owned(),
-        policy_version: event.text("policy_version").unwrap_or_default().to_owned(),
-        effect_now: name(&decision.effect),
-        reason_now: decision.reason.to_string(),
+        policy_version: version.to_owned(),
+        effect_now: decision.as_ref().map(|decision| name(&decision.effect)),
+        reason_now: decision.as_ref().map(|decision| decision.reason.to_string()),
         policy_version_now: policy.version().to_string(),
-        certain,
+        certain: decision.is_some(),
         changes,
         rules: shown.into_iter().map(rule).collect(),
         other_rules: others.len(),

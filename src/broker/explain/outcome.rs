@@ -305,6 +305,10 @@ fn question(attempt: &Attempt) -> Vec<SentView> {
             all.push(("query options", names.join(", ")));
         }
     }
+    if let Some(step) = question.clock_step_ms {
+        let held = "rules on time were held against both times";
+        all.push(("step of our clock", format!("{} s; {held}", step / 1000)));
+    }
     if !question.withheld.is_empty() {
         all.push(("claims that are not on record", question.withheld.join(", ")));
     }

@@ -84,9 +84,11 @@ pub struct DecisionView {
     /// At the time.
     pub reason: String,
     pub policy_version: String,
-    /// Under the rules as they are now.
-    pub effect_now: String,
-    pub reason_now: String,
+    /// Under the rules as they are now. Absent where that is not certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect_now: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_now: Option<String>,
     pub policy_version_now: String,
     /// Whether nothing that is not on record (arguments, groups and claims that no rule named) could change that.
     pub certain: bool,

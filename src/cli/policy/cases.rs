@@ -14,7 +14,6 @@ use crate::app::{self, PolicySource};
 use crate::id::Issuer;
 use crate::policy::{Decision, Explanation, Moment, Policy};
 
-use super::question::visible;
 use super::{Console, print, rules, source};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
@@ -130,9 +129,8 @@ fn verdict(policy: &Policy, case: &Case, decision: &Decision) -> Verdict {
     let missing = decision.missing_scopes.to_string();
     compare("missing", case.missing.as_deref(), &missing);
     if let Some(listed) = case.listed {
-        let ask = visible(case.asker.who(), case.wanted.tool(), Moment::at(case.at));
-        let found = policy.decide(&ask).shows_the_tool();
-        compare("listed", Some(&listed.to_string()), &found.to_string());
+        let found = case.wanted.is_listed(policy, case.asker.who(), Moment::at(case.at));
+        compare("listed", Some(&listed.to_string()), &(found == Some(true)).to_string());
     }
     Verdict {
         name: case.name.clone(),

@@ -2,7 +2,6 @@
 
 mod matrix;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Decision, Names, Policy, Replay};
+use crate::policy::{Decision, Policy, Replay};
 
 use super::log::{self, Count, Entry};
 use super::{Console, name, print, rules, source};
@@ -122,8 +121,8 @@ impl Replayed {
     fn add(&mut self, old: &Policy, new: &Policy, entry: &Entry) {
         self.decisions += 1;
         let replay = &entry.replay;
-        self.of_others += u64::from(!under(old, entry));
-        let names = told_by(old, entry);
+        self.of_others += u64::from(!old.made(&entry.policy_version));
+        let names = replay.told_by(&entry.policy_version, old);
         let has_operations = *replay.question.tool == *GRAPH_EXECUTE;
         let decide = |policy: &Policy| replay.decide(policy, &names, has_operations);
         let (Some(before), Some(after)) = (decide(old), decide(new)) else {
@@ -158,18 +157,6 @@ impl Replayed {
     }
 }
 
-/// Whether a decision was made by these rules. The label may be another; the digest tells the rules apart.
-fn under(rules: &Policy, entry: &Entry) -> bool {
-    let digest = |version: &str| version.rsplit('+').next().map(str::to_owned);
-    digest(&entry.policy_version) == digest(rules.version())
-}
-
-/// What the record would name of its caller: what the rules look for under which it was made. Where those are not at hand, what
-/// it does name.
-fn told_by<'p>(old: &'p Policy, entry: &Entry) -> Cow<'p, Names> {
-    if under(old, entry) { Cow::Borrowed(old.names()) } else { Cow::Owned(entry.replay.named()) }
-}
-
 fn or_nothing(text: String) -> String {
     if text.is_empty() { "nothing comes with it".to_owned() } else { text }
 }
@@ -178,6 +165,8 @@ fn or_nothing(text: String) -> String {
 fn outcome(decision: &Decision) -> String {
     let effect = if decision.can_step_up() {
         format!("step_up for {}", decision.missing_scopes)
+    } else if let Some(login) = decision.login.as_ref().filter(|_| decision.needs_login()) {
+        format!("log-in {login}")
     } else {
         name(&decision.effect)
     };

@@ -1,6 +1,7 @@
 //! `broker policy explain`: one decision, with everything that was compared for it.
 
-use std::fmt::Write as _;
+mod words;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,16 +11,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::app;
-use crate::code::Code;
 use crate::id::{ClientId, EventId, Issuer, Subject};
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Decision, Explanation, Moment, Obligations, Policy, RuleExplanation, Truth};
-use crate::scope::ScopeToken;
+use crate::policy::{Again, Decision, Explanation, Moment, Policy, RuleExplanation};
+use crate::scope::{Scope, ScopeToken};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 use super::log::{self, Entry};
-use super::question::{Asker, Wanted, time, visible};
-use super::{Console, name, print, rules, source, tell_of_the_shadow};
+use super::question::{Asker, Gate, Wanted, time, visible};
+use super::{Console, print, rules, source, tell_of_the_shadow};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
 use crate::cli::token::read_token;
@@ -43,6 +43,10 @@ pub(super) struct ExplainArgs {
     /// Who calls, by this access token; `-` reads it from standard input
     #[arg(long, value_name = "JWT", conflicts_with_all = ["subject", "client", "scope", "group", "role", "issuer", "claims"])]
     token: Option<String>,
+    /// At the gate for proxies of this server, which is registered and stays where it is: its scopes are needed as well. CALL is
+    /// ID.TOOL, or ID for the whole of it (`/forward-auth`)
+    #[arg(long, value_name = "ID", conflicts_with = "event")]
+    gate: Option<String>,
     #[command(flatten)]
     who: WhoArgs,
     /// When, such as 2026-11-20T23:30:00+01:00 [default: now]
@@ -90,17 +94,29 @@ struct WhoArgs {
 struct Told {
     policy_version: String,
     tool: String,
-    /// `null` where the record of an event does not say enough.
+    /// The server whose gate for proxies asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<String>,
+    /// The scopes that a gate for proxies wants as well, where the question was asked without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_its_gate: Option<AtItsGate>,
+    /// `null` for a server as such, and where the record of an event does not say enough.
     listed: Option<bool>,
-    /// Of an event: whether nothing that the record does not hold could change the decision. Where it could, the decision is what
-    /// comes of what is known.
+    /// Of an event: whether nothing that the record does not hold could change the decision. Where it could, there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     certain: Option<bool>,
     /// What was decided at the time, for an event.
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<Was>,
-    #[serde(flatten)]
-    explanation: Explanation,
+    decision: Option<Decision>,
+    changes: Vec<String>,
+    rules: Vec<RuleExplanation>,
+}
+
+#[derive(Serialize)]
+struct AtItsGate {
+    id: String,
+    scopes: Scope,
 }
 
 #[derive(Serialize)]
@@ -110,6 +126,9 @@ struct Was {
     /// The code of a limit that ended the call, whatever was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     limited_by: Option<&'static str>,
+    /// By how much the broker's clock was stepped then, so that rules on time were held against both times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_step_ms: Option<i64>,
 }
 
 pub(super) async fn run(
@@ -130,20 +149,26 @@ pub(super) async fn run(
         (None, call) => {
             let arguments =
                 args.arguments.as_deref().map(|text| json("--arguments", text)).transpose()?;
-            let wanted = Wanted::parse(call.as_deref().unwrap_or_default(), arguments.as_ref())?;
+            let call = call.as_deref().unwrap_or_default();
+            let wanted = wanted(args, (call, arguments.as_ref()), &ready).await?;
             let now = Moment::at(args.at.unwrap_or_else(|| SystemClock.now()));
-            (Told::of(&policy, &asker(args, &ready).await?, &wanted, now), None)
+            let mut told = Told::of(&policy, &asker(args, &ready).await?, &wanted, now);
+            if args.gate.is_none() {
+                told.at_its_gate = at_its_gate(call, &ready, console).await?;
+            }
+            (told, None)
         }
     };
     told.recorded = recorded.map(|entry| Was {
         reason: entry.reason,
         policy_version: entry.policy_version,
         limited_by: entry.limited_by,
+        clock_step_ms: entry.replay.question.clock_step_ms,
     });
     let text = if args.json {
         serde_json::to_string_pretty(&told).unwrap_or_default()
     } else {
-        for_people(&told, args.all)
+        words::for_people(&told, args.all)
     };
     print(console, text.trim_end())?;
     Ok(ExitCode::SUCCESS)
@@ -152,13 +177,19 @@ pub(super) async fn run(
 impl Told {
     fn of(policy: &Policy, asker: &Asker, wanted: &Wanted, now: Moment) -> Self {
         let who = asker.who();
+        let Explanation { decision, changes, rules } =
+            wanted.ask(who, now, |ask| policy.explain(ask));
         Self {
             policy_version: policy.version().to_string(),
             tool: wanted.tool().to_owned(),
-            listed: Some(policy.decide(&visible(who, wanted.tool(), now)).shows_the_tool()),
+            gate: wanted.gate().map(|gate| gate.id.clone()),
+            at_its_gate: None,
+            listed: wanted.is_listed(policy, who, now),
             certain: None,
             recorded: None,
-            explanation: wanted.ask(who, now, |ask| policy.explain(ask)),
+            decision: Some(decision),
+            changes,
+            rules,
         }
     }
 }
@@ -200,19 +231,68 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
     let replay = &entry.replay;
     let tool = replay.question.tool.to_string();
     let has_operations = tool == GRAPH_EXECUTE;
-    let names = replay.named();
-    let certain = replay.decide(policy, &names, has_operations).is_some();
-    replay.ask(&names, has_operations, |ask| Told {
+    let names = replay.told_by(&entry.policy_version, policy);
+    let listed = replay
+        .ask(&names, has_operations, |ask| policy.lists_surely(&visible(ask.who, &tool, ask.now)));
+    let Again { decision, changes, rules } =
+        replay.explain(policy, &entry.policy_version, has_operations);
+    Told {
         policy_version: policy.version().to_string(),
-        listed: policy
-            .lists_surely(&visible(ask.who, &tool, ask.now))
+        listed: listed
             .filter(|_| !replay.names_no_whole_thing() && !replay.is_about_a_server())
             .map(|decision| decision.shows_the_tool()),
-        certain: Some(certain),
-        tool: tool.clone(),
+        certain: Some(decision.is_some()),
+        tool,
+        gate: replay.question.server.as_ref().map(|server| server.id.to_string()),
+        at_its_gate: None,
         recorded: None,
-        explanation: policy.explain(ask),
-    })
+        decision,
+        changes,
+        rules,
+    }
+}
+
+/// What is asked for, at a gate with the scopes that the store has of it.
+async fn wanted(
+    args: &ExplainArgs,
+    (call, arguments): (&str, Option<&Value>),
+    ready: &Ready,
+) -> Result<Wanted, Failure> {
+    let Some(id) = &args.gate else { return Wanted::parse(call, arguments) };
+    let found =
+        app::gate_of(&ready.config, &[id.as_str()]).await.map_err(|error| Failure::of(&error))?;
+    let Some((id, scopes)) = found else {
+        return Err(Failure::new(format!("no proxy can ask about `{id}`: no server of this id is registered and enabled that stays where it is"))
+            .hint("`broker server list` has those that are registered; one that is reached through the broker has no gate"));
+    };
+    Wanted::at_gate(call, arguments, Gate { id, scopes })
+}
+
+/// The registered server whose gate would ask about such a name, too, and with scopes of its own. A store that does not answer is told on stderr.
+async fn at_its_gate(
+    call: &str,
+    ready: &Ready,
+    console: &mut Console<'_>,
+) -> Result<Option<AtItsGate>, Failure> {
+    // `GET /v1.0/users` is no server's.
+    let name = call.split(' ').next().filter(|name| *name == call).unwrap_or_default();
+    let ids = name.match_indices(['.', '/']).filter_map(|(end, _)| name.get(..end));
+    let servers = &ready.config.upstream.servers;
+    let ids: Vec<&str> = ids.filter(|id| servers.iter().all(|server| server.id != *id)).collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    match app::gate_of(&ready.config, &ids).await {
+        Ok(found) => Ok(found
+            .filter(|(_, scopes)| !scopes.is_empty())
+            .map(|(id, scopes)| AtItsGate { id, scopes })),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            let note = "whether it is a thing of a registered server was not looked at";
+            writeln!(console.err, "{failure}\n{note}").map_err(Failure::output)?;
+            Ok(None)
+        }
+    }
 }
 
 async fn asker(args: &ExplainArgs, ready: &Ready) -> Result<Asker, Failure> {
@@ -273,124 +353,4 @@ fn json(option: &str, text: &str) -> Result<Value, Failure> {
             .cause(error.to_string())
             .hint("in single quotes, so that the shell leaves it alone, or @FILE")
     })
-}
-
-fn for_people(told: &Told, all: bool) -> String {
-    let (explanation, tool) = (&told.explanation, &told.tool);
-    let decision = &explanation.decision;
-    let mut text = String::new();
-    if told.certain == Some(false) {
-        text.push_str("cannot be told; as far as the record goes:\n");
-    }
-    writeln!(text, "{}: {}", name(&decision.effect), decision.reason).ok();
-    let listed = match told.listed {
-        Some(true) => "is in",
-        Some(false) => "is not in",
-        None => "may be in",
-    };
-    writeln!(text, "  policy {}; {tool} {listed} the caller's list", told.policy_version).ok();
-    if let Some(was) = &told.recorded {
-        writeln!(text, "  at the time: {} by policy {}", was.reason, was.policy_version).ok();
-        if let Some(limit) = was.limited_by {
-            writeln!(text, "  then the call was refused all the same: {limit}").ok();
-        }
-        let what = "what the record does not hold (arguments, groups and claims that no rule named) is not known";
-        writeln!(text, "  {what}").ok();
-    }
-    if let Some(code) = decision.code {
-        writeln!(text, "  the caller gets: {}", answer(code.as_str(), decision, told)).ok();
-    }
-    obligations(&mut text, &decision.obligations);
-    for change in &explanation.changes {
-        writeln!(text, "  would be allowed with: {change}").ok();
-    }
-    let shown = |rule: &&RuleExplanation| all || rule.decides || rule.outcome.is_some();
-    let rules: Vec<&RuleExplanation> = explanation.rules.iter().filter(shown).collect();
-    for rule in &rules {
-        text.push('\n');
-        one_rule(&mut text, rule);
-    }
-    let others = explanation.rules.len() - rules.len();
-    if others > 0 {
-        let what = "about the tool, but not about this caller and operation";
-        let rules = if others == 1 { "rule is" } else { "rules are" };
-        writeln!(text, "\n{others} more {rules} {what}; --all shows them").ok();
-    }
-    if explanation.rules.is_empty() {
-        text.push_str("\nno rule is about this tool\n");
-    }
-    text
-}
-
-/// What an allow or an ask comes with.
-fn obligations(text: &mut String, with: &Obligations) {
-    if let Some(approval) = &with.approval {
-        let who = match approval.approvers.as_slice() {
-            [] => "an administrator".to_owned(),
-            groups => format!("a member of {}", groups.join(" or ")),
-        };
-        let own = if approval.self_approval { ", also who asks," } else { ", not who asks," };
-        let seconds = approval.valid_for_seconds;
-        writeln!(text, "  {who}{own} is asked first; the answer counts for {seconds} s").ok();
-    }
-    if with.conceal_links {
-        text.push_str("  links that are credentials are taken out of the answer\n");
-    }
-    if !with.limits.is_empty() {
-        let limits: Vec<String> =
-            with.limits.iter().map(|limit| format!("{} {}", limit.setting, limit.most)).collect();
-        writeln!(text, "  counted in the limits: {}", limits.join(", ")).ok();
-    }
-}
-
-fn answer(code: &str, decision: &Decision, told: &Told) -> String {
-    // No tool has a slash in its name; what is asked of a person about others is not offered.
-    let (is_prompt, is_resource) =
-        (told.tool.contains("/prompts/"), told.tool.contains("/resources/"));
-    if decision.needs_login() {
-        "HTTP 401 insufficient_user_authentication, which says how to log in".to_owned()
-    } else if decision.can_step_up() {
-        "HTTP 403 insufficient_scope, which names the scopes".to_owned()
-    } else if code == Code::PolicyMissingIdentity.as_str() {
-        code.to_owned()
-    } else if is_prompt || is_resource {
-        let what = if is_prompt { "prompt" } else { "resource" };
-        format!(
-            "what a {what} that does not exist gives (JSON-RPC -32602; of a resource, older clients -32002)"
-        )
-    } else if told.listed == Some(false) {
-        "what a tool that does not exist gives (JSON-RPC -32602)".to_owned()
-    } else {
-        code.to_owned()
-    }
-}
-
-fn one_rule(text: &mut String, rule: &RuleExplanation) {
-    let outcome = match (rule.decides, rule.outcome) {
-        (true, _) => "decides".to_owned(),
-        (false, Some(outcome)) => name(&outcome).replace('_', " "),
-        (false, None) => "is about somebody or something else".to_owned(),
-    };
-    writeln!(text, "rule {} ({}, {}): {outcome}", rule.rule_id, name(&rule.effect), rule.place)
-        .ok();
-    for compared in &rule.compared {
-        let mark = mark(compared.came_to);
-        writeln!(text, "  {mark} {}: wants {}; saw {}", compared.key, compared.wants, compared.saw)
-            .ok();
-    }
-    for looked in &rule.condition {
-        let saw: Vec<String> =
-            looked.saw.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        let with = if saw.is_empty() { String::new() } else { format!("; {}", saw.join(", ")) };
-        writeln!(text, "      {} {}{with}", mark(looked.came_to), looked.part).ok();
-    }
-}
-
-const fn mark(truth: Truth) -> &'static str {
-    match truth {
-        Truth::True => "yes",
-        Truth::False => "no ",
-        Truth::Error => "ERR",
-        Truth::Unknown => "?  ",
-    }
 }

@@ -19,6 +19,9 @@ use super::{Console, name, print, rules, source, tell_of_the_shadow};
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
 
+/// Stands in the name of an Entra issuer for the tenant of a token.
+const TENANT: &str = "{tenantid}";
+
 /// Which rules, and what is known of the world.
 #[derive(Debug, Args)]
 pub(super) struct LintArgs {
@@ -123,14 +126,25 @@ fn usual_scopes(config: &Config) -> Scope {
     clients.fold(settings.default_scopes.clone(), |all, client| all.union(&client.scopes))
 }
 
-/// Our own authorization server is one of them, if it is there.
-fn issuers(config: &Config) -> usize {
-    config.resource_server.issuers.len() + usize::from(config.authorization_server.enabled)
+/// Our own authorization server is one of them, if it is there. Where the name of one holds the tenant, tokens have that of
+/// each tenant that is let in.
+fn issuers(config: &Config) -> BTreeSet<String> {
+    let ours = config.authorization_server.enabled.then(|| app::issuer(config));
+    let others = config.resource_server.issuers.iter().flat_map(|issuer| {
+        let name = issuer.issuer.as_str();
+        let of_tenants = issuer.tenants.iter().map(|tenant| name.replace(TENANT, tenant.as_str()));
+        // Where the tenant is no part of it, all of them are one.
+        of_tenants.chain((!name.contains(TENANT)).then(|| name.to_owned())).collect::<Vec<_>>()
+    });
+    ours.into_iter().chain(others).collect()
 }
 
 fn needs(catalog: &Catalog, method: &str, path: &str) -> Needs {
     let method: Option<Method> = method.parse().ok();
     match method.and_then(|method| catalog.explain(&method, path)) {
+        None if catalog.lacks(path) => {
+            Needs::NoSuch { near: catalog.one_letter_apart(path).map(str::to_owned) }
+        }
         None => Needs::Unknown,
         Some(operation) if operation.permissions.is_empty() => Needs::Impossible,
         Some(operation) => Needs::OneOf(operation.permissions.clone()),

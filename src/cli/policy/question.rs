@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::broker::GraphCall;
 use crate::id::{ClientId, Issuer, RequestId, Subject};
 use crate::mcp::GRAPH_EXECUTE;
-use crate::policy::{Arguments, Ask, Moment, Operation, Who};
+use crate::policy::{About, Arguments, Ask, BesideAsk, Moment, Operation, Policy, Who};
 use crate::random::SystemRandom;
 use crate::resource_server::Principal;
 use crate::scope::Scope;
@@ -72,6 +72,19 @@ pub(super) enum Wanted {
         arguments: String,
     },
     Graph(Box<GraphCall>),
+    /// Something at a server that stays where it is, about which a proxy asks; `tool` is its id where it is about all of it.
+    Gate {
+        gate: Gate,
+        tool: String,
+        arguments: String,
+    },
+}
+
+/// A server that was registered with these scopes, and is not reached through us.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    pub(super) id: String,
+    pub(super) scopes: Scope,
 }
 
 impl Wanted {
@@ -103,11 +116,53 @@ impl Wanted {
         Ok(Self::Graph(Box::new(call)))
     }
 
+    /// The same, asked by a proxy before the server of `gate`.
+    pub(super) fn at_gate(
+        text: &str,
+        arguments: Option<&Value>,
+        gate: Gate,
+    ) -> Result<Self, Failure> {
+        let below = text.strip_prefix(&*gate.id).is_some_and(|rest| {
+            rest.is_empty()
+                || rest.starts_with('.')
+                || rest.starts_with("/prompts/")
+                || rest.starts_with("/resources/")
+        });
+        if !below {
+            let id = &gate.id;
+            return Err(Failure::new(format!("`{text}` is nothing of the server `{id}`")).hint(format!(
+                "write {id}.TOOL, {id}/prompts/NAME or {id}/resources/URI; or {id} for /forward-auth/{id}, which decides for the whole server"
+            )));
+        }
+        let arguments = arguments.map_or_else(|| "{}".to_owned(), ToString::to_string);
+        Ok(Self::Gate { tool: text.to_owned(), arguments, gate })
+    }
+
     pub(super) fn tool(&self) -> &str {
         match self {
-            Self::Visible(tool) | Self::Call { tool, .. } => tool,
+            Self::Visible(tool) | Self::Call { tool, .. } | Self::Gate { tool, .. } => tool,
             Self::Graph(_) => GRAPH_EXECUTE,
         }
+    }
+
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        match self {
+            Self::Gate { gate, .. } => Some(gate),
+            Self::Visible(_) | Self::Call { .. } | Self::Graph(_) => None,
+        }
+    }
+
+    /// Whether the tool is in the caller's list. `None`: a server as such is in none.
+    pub(super) fn is_listed(&self, policy: &Policy, who: Who<'_>, now: Moment) -> Option<bool> {
+        let ask = match self {
+            Self::Gate { gate, tool, .. } if *tool == gate.id => return None,
+            Self::Gate { gate, tool, .. } => {
+                let (operation, arguments) = (gate.ask(About::Thing), Arguments::Unknown);
+                Ask { who, tool, operation, arguments, now }
+            }
+            Self::Visible(_) | Self::Call { .. } | Self::Graph(_) => visible(who, self.tool(), now),
+        };
+        Some(policy.decide(&ask).shows_the_tool())
     }
 
     /// Asks as the product does.
@@ -124,11 +179,28 @@ impl Wanted {
                 let (operation, arguments) = (Operation::Plain, Arguments::Json(arguments));
                 answer(&Ask { who, tool, operation, arguments, now })
             }
+            Self::Gate { gate, arguments, .. } => {
+                let (about, arguments) = if *tool == *gate.id {
+                    (About::Whole, Arguments::Unknown)
+                } else if tool.contains("/resources/") {
+                    // A resource has none, ever.
+                    (About::Thing, Arguments::Json(""))
+                } else {
+                    (About::Thing, Arguments::Json(arguments))
+                };
+                answer(&Ask { who, tool, operation: gate.ask(about), arguments, now })
+            }
             Self::Graph(call) => call.ask(|graph| {
                 let arguments = Arguments::Json(call.arguments());
                 answer(&Ask { who, tool, operation: Operation::Graph(graph), arguments, now })
             }),
         }
+    }
+}
+
+impl Gate {
+    fn ask(&self, about: About) -> Operation<'_> {
+        Operation::Beside(BesideAsk { server: &self.id, scopes: &self.scopes, about })
     }
 }
 

@@ -46,6 +46,28 @@ impl Operation {
         self.permissions.first()
     }
 
+    /// In how many letters a template of a rule is another one, placeholders on either side aside; `None`: in more than one
+    /// segment, or in their number.
+    fn differs(&self, segments: &[String]) -> Option<usize> {
+        let own: Vec<&str> = self.path_template.split('/').skip(1).collect();
+        if own.len() != segments.len() {
+            return None;
+        }
+        let mut apart = own
+            .into_iter()
+            .zip(segments)
+            .filter(|(own, segment)| !is_placeholder(own) && !is_placeholder(segment))
+            .map(|(own, segment)| {
+                strsim::damerau_levenshtein(
+                    &own.to_ascii_lowercase(),
+                    &segment.to_ascii_lowercase(),
+                )
+            })
+            .filter(|letters| *letters > 0);
+        let first = apart.next().unwrap_or_default();
+        apart.next().is_none().then_some(first)
+    }
+
     /// How many segments match literally; `None` where the template does not match.
     fn matches(&self, method: &Method, segments: &[String]) -> Option<usize> {
         let mut literal = 0;
@@ -54,12 +76,23 @@ impl Operation {
             let part = parts.next()?;
             if part.eq_ignore_ascii_case(segment) {
                 literal += 1;
-            } else if !(part.starts_with('{') && part.ends_with('}') && is_parameter(segment)) {
+            } else if !(is_placeholder(part) && is_parameter(segment)) {
                 return None;
             }
         }
         (parts.next().is_none() && self.method == *method).then_some(literal)
     }
+}
+
+/// What follows the version.
+fn segments(path: &str) -> Option<Vec<String>> {
+    let path = path.split('?').next().unwrap_or_default();
+    let rest = ["/v1.0/", "/beta/", "/"].iter().find_map(|prefix| path.strip_prefix(prefix))?;
+    Some(rest.split('/').map(str::to_owned).collect())
+}
+
+fn is_placeholder(segment: &str) -> bool {
+    segment.starts_with('{') && segment.ends_with('}')
 }
 
 /// A `{param}` never stands for a function, a cast or a system segment.
@@ -74,13 +107,15 @@ fn is_parameter(segment: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Catalog {
     operations: Vec<Operation>,
+    /// Whether it is Microsoft's, which has all of them.
+    whole: bool,
 }
 
 impl Catalog {
     /// The common operations, ours.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { operations: builtin::operations() }
+        Self { operations: builtin::operations(), whole: false }
     }
 
     /// Reads `permissions.json` of `microsoftgraph/microsoft-graph-devx-content`, plain or gzipped.
@@ -92,7 +127,7 @@ impl Catalog {
     ///
     /// [`ImportError`]
     pub fn import(bytes: &[u8]) -> Result<Self, ImportError> {
-        import::import(bytes).map(|operations| Self { operations })
+        import::import(bytes).map(|operations| Self { operations, whole: true })
     }
 
     /// The rows where we know better than the data, with reasons: method, path, permission, reason.
@@ -119,10 +154,27 @@ impl Catalog {
     /// The operation of a path or template such as `/v1.0/users/ada` or `/users/{id}`.
     #[must_use]
     pub fn explain(&self, method: &Method, path: &str) -> Option<&Operation> {
-        let path = path.split('?').next().unwrap_or_default();
-        let rest = ["/v1.0/", "/beta/", "/"].iter().find_map(|prefix| path.strip_prefix(prefix))?;
-        let segments: Vec<String> = rest.split('/').map(str::to_owned).collect();
-        self.find(method, &segments)
+        self.find(method, &segments(path)?)
+    }
+
+    /// Whether no operation has a path that a template such as `/v1.0/users/{id}` can mean. Of the built-in catalogue, which has
+    /// the common ones alone, only where it looks like one of them.
+    #[must_use]
+    pub fn lacks(&self, template: &str) -> bool {
+        segments(template).is_some_and(|segments| {
+            self.apart(&segments, 0).is_none() && (self.whole || self.apart(&segments, 1).is_some())
+        })
+    }
+
+    /// The path that differs from a template in one letter.
+    #[must_use]
+    pub fn one_letter_apart(&self, template: &str) -> Option<&str> {
+        let segments = segments(template)?;
+        self.apart(&segments, 1).map(|operation| &*operation.path_template)
+    }
+
+    fn apart(&self, segments: &[String], letters: usize) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.differs(segments) == Some(letters))
     }
 
     /// Every operation for which `permission` suffices.

@@ -5,6 +5,7 @@
 //! between the connectives is CEL's.
 
 mod check;
+mod compared;
 mod print;
 mod same;
 #[cfg(test)]
@@ -32,6 +33,9 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     environment.add_extension(cel::extensions::strings).ok();
     Arc::new(environment)
 });
+
+/// The names that stand for the issuer of the caller's token.
+const ISSUER: [&str; 2] = ["caller.issuer", "claims.iss"];
 
 /// A condition that passed every check.
 #[derive(Debug)]
@@ -135,6 +139,13 @@ impl Condition {
     /// Whether it can hold for one of these tools and methods, as far as they tell. `None` for a tool or a method: any.
     pub(super) fn may_hold_for(&self, tool: Option<&str>, method: Option<&str>) -> bool {
         self.node.may_hold(&|part: &Part| part.by_request(tool, method)) != Truth::False
+    }
+
+    /// The issuers that it compares the caller's with, `==`, `!=` or `in`.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = String> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        parts.into_iter().flat_map(|part| compared::texts(&part.expression.expr, &ISSUER))
     }
 
     /// Its parts, as CEL reads them.

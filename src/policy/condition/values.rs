@@ -188,7 +188,7 @@ impl<'k> Values<'k> {
         let Some(told) = self.known.ask.who.told else { return false };
         roots.has(Roots::QUERY)
             || roots.has(Roots::LISTS)
-            || claims.iter().any(|claim| !told.claims.contains(claim))
+            || claims.iter().any(|claim| !told.names.claims.contains(claim))
     }
 
     /// Evaluates one expression.

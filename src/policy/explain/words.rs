@@ -53,7 +53,11 @@ pub(super) fn compared(
         Truth::Error => Some(format!("{key} that can be evaluated: {wants}")),
         Truth::Unknown => Some(format!("{key}, which is not known here: {wants}")),
     };
-    let saw = if saw.is_empty() { "nothing".to_owned() } else { saw };
+    let saw = match came_to {
+        _ if !saw.is_empty() => saw,
+        Truth::Unknown => "nothing that is known here".to_owned(),
+        Truth::True | Truth::False | Truth::Error => "nothing".to_owned(),
+    };
     Compared { key, wants, saw, came_to, change }
 }
 

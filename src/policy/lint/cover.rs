@@ -1,5 +1,7 @@
 //! Whether one rule applies to everything that another applies to. Says no where it cannot tell.
 
+use std::collections::BTreeSet;
+
 use crate::policy::rule::{GraphRule, Principals, Query, Rule};
 
 impl Rule {
@@ -16,11 +18,16 @@ impl Rule {
             && !self.has_conditions()
     }
 
-    /// Whether it applies wherever `other` does. `tools` are those that there are.
-    pub(super) fn covers(&self, other: &Self, tools: &[String]) -> bool {
-        let mut about = tools.iter().filter(|tool| other.tools.is_match(tool)).peekable();
-        about.peek().is_some()
-            && about.all(|tool| self.tools.is_match(tool))
+    /// Whether it applies wherever `other` does. `tools` are those that there are, beside whatever the `servers` have.
+    pub(super) fn covers(
+        &self,
+        other: &Self,
+        (tools, servers): (&[String], &BTreeSet<String>),
+    ) -> bool {
+        let is_about_something =
+            tools.iter().any(|tool| other.tools.is_match(tool)) || other.tools.may_name_of(servers);
+        is_about_something
+            && self.tools.cover(&other.tools, tools, servers)
             && (!self.has_conditions() || self.has_conditions_of(other))
             && self.scopes.is_subset(&other.scopes)
             && self.principals.cover(&other.principals)

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::condition::Condition;
+use crate::policy::decide::Policy;
 use crate::policy::decision::Effect;
 use crate::policy::rule::{Principals, Rule};
 
 use super::names::near;
-use super::{LintKind, Lints, World};
+use super::{Lint, LintKind, Lints, World};
 
 /// Who there is, by the store.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct People {
 
 /// Names mean something within their issuer only (RFC 9068 §5: another issuer may give the same to somebody else).
 pub(super) fn any_issuer(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
-    if world.issuers < 2 || rule.effect == Effect::Deny || rule.principals.issuers.is_some() {
+    if world.issuers.len() < 2 || rule.effect == Effect::Deny || rule.principals.issuers.is_some() {
         return;
     }
     let mut named: Vec<String> = rule.principals.named().map(str::to_owned).collect();
@@ -42,7 +43,7 @@ pub(super) fn any_issuer(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
     let message = format!(
         "names {} of any issuer, and tokens of {} issuers are accepted",
         named.join(" and "),
-        world.issuers
+        world.issuers.len()
     );
     lints.add(rule, LintKind::AnyIssuer, message, "add issuers = [\"…\"] to its principals");
 }
@@ -63,7 +64,7 @@ const ISSUERS: [&str; 2] = ["caller.issuer", "claims.iss"];
 
 /// Clients and subjects that the store does not have. Only where it has all there are.
 pub(super) fn unknown(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
-    let Some(people) = world.people.as_ref().filter(|_| world.issuers < 2) else { return };
+    let Some(people) = world.people.as_ref().filter(|_| world.issuers.len() < 2) else { return };
     let known: Vec<&String> = people.clients.iter().collect();
     for client in rule.principals.clients.iter().flatten() {
         let mut unlisted = people.unlisted_clients.iter();
@@ -86,6 +87,49 @@ pub(super) fn unknown(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
             let message = format!("there is no user with the id `{subject}`");
             let hint = "`broker user list` has the ids of users";
             lints.add(rule, LintKind::UnknownSubject, message, hint);
+        }
+    }
+}
+
+/// Issuers that no token here can be of: what allows by one allows nobody, and what denies by one denies nobody.
+pub(super) fn unknown_issuers(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+    let listed = rule.principals.issuers.iter().flatten().cloned();
+    let compared = rule.when.iter().flat_map(Condition::issuers);
+    let named: BTreeSet<String> = listed.chain(compared).collect();
+    for issuer in named.iter().filter(|issuer| !world.issuers.contains(*issuer)) {
+        let message = format!("no token is accepted of the issuer `{issuer}`");
+        lints.add(rule, LintKind::UnknownIssuer, message, &world.near_issuer(issuer));
+    }
+}
+
+impl Policy {
+    /// The same of the clients that may speak for others.
+    pub(super) fn unknown_trusted(&self, world: &World<'_>, lints: &mut Lints) {
+        for (client, issuer) in &self.may_assert_requester {
+            if !world.issuers.contains(issuer) {
+                let hint = world.near_issuer(issuer);
+                lints.0.push(Lint {
+                    kind: LintKind::UnknownIssuer,
+                    rule_id: None,
+                    place: None,
+                    message: format!("may_assert_requester names `{client}` of the issuer `{issuer}`, of which no token is accepted"),
+                    hint: Some(hint),
+                });
+            }
+        }
+    }
+}
+
+impl World<'_> {
+    fn near_issuer(&self, issuer: &str) -> String {
+        let known: Vec<&String> = self.issuers.iter().collect();
+        match near(issuer, &known) {
+            none if none.is_empty() && known.is_empty() => "no issuer is configured".to_owned(),
+            none if none.is_empty() => {
+                let all: Vec<&str> = known.into_iter().map(String::as_str).collect();
+                format!("the issuers are {}", all.join(", "))
+            }
+            near => near,
         }
     }
 }

@@ -47,6 +47,32 @@ fn an_unknown_key_is_refused_with_its_place() {
     );
 }
 
+#[test]
+fn a_fault_of_a_condition_is_told_where_it_is_written_however_it_is_quoted() {
+    for (when, place) in [
+        (r#""claims.a == \"x\" && claims.b == \"\u00e9\" && foo""#, "6:56"),
+        ("'claims.a == \"x\" && foo'", "6:28"),
+        ("\"\"\"\nclaims.a == \"x\"\n  && foo\"\"\"", "8:6"),
+        ("'''claims.a == 1 &&\nfoo'''", "7:1"),
+        ("\"\"\"claims.a == 1 && \\\n    foo\"\"\"", "7:5"),
+    ] {
+        let rules = format!(
+            "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"deny\"\ntools = [\".*\"]\nwhen = {when}\n"
+        );
+        let told = load(&rules).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("policy.toml:{place}: ")), "{when}\n{told}");
+    }
+}
+
+#[test]
+fn a_profile_that_is_none_makes_no_fault_of_a_condition_on_the_path() {
+    let rules = "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"deny\"\ntools = [\".*\"]\nwhen = \"path.user == claims.oid || path.other == 1\"\n\
+        graph = { profile = \"raeder\", methods = [\"GET\"], paths = [\"/v1.0/users/{user}\"] }\n";
+    let told = load(&rules).unwrap_err().to_string();
+    assert!(told.contains("`raeder` is not a configured"), "{told}");
+    assert!(!told.contains("path.user") && told.contains("path.other is not captured"), "{told}");
+}
+
 // OpenID Connect Core §3.1.2.1, RFC 9470 §3
 #[test]
 fn a_strength_that_nobody_could_ask_for_is_refused_with_its_place() {

@@ -1,13 +1,20 @@
 //! The page of a call that waits for a person: what it shows, to whom, and whose answer counts.
 
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::product::Product;
+use crate::support::tokens::{ISSUER, SigningKey};
 
 use super::browser::{Browser, PASSWORD, hidden};
 
 /// A broker whose rule asks these groups, or administrators.
 async fn product(approvers: &str) -> Product {
+    product_with(approvers, "").await
+}
+
+/// The same with more settings.
+async fn product_with(approvers: &str, settings: &str) -> Product {
     let directory = tempfile::tempdir().unwrap();
     let rules = format!(
         r#"
@@ -21,7 +28,8 @@ async fn product(approvers: &str) -> Product {
         "#
     );
     std::fs::write(directory.path().join("policy.toml"), rules).unwrap();
-    Product::start_in(directory, "policy.file = \"policy.toml\"", &[]).await
+    let settings = format!("policy.file = \"policy.toml\"\n{settings}");
+    Product::start_in(directory, &settings, &[]).await
 }
 
 async fn delete(product: &Product, id: &str) -> Value {
@@ -94,6 +102,25 @@ async fn who_may_not_answer_is_told_what_is_told_of_a_call_that_never_was() {
     };
     assert_eq!(words(&theirs.body).len(), words(&nobodys.body).len());
     assert!(!browser.get("/approvals").await.body.contains("grace"));
+}
+
+// The log-in here and the token of another issuer may be one person's: who is no approver is shown nothing all the same.
+#[tokio::test]
+async fn nor_is_who_may_have_asked_by_the_token_of_another_issuer() {
+    let secret = "a secret that the broker and the identity provider share";
+    let issuer = format!(
+        "[[resource_server.issuer]]\nissuer = \"{ISSUER}\"\nalgorithms = [\"HS256\"]\nsecret = \"{secret}\"\n"
+    );
+    let product = product_with("approvers = [\"leads\"]", &issuer).await;
+    let now = SystemClock.now().unix_seconds();
+    let claims = json!({ "aud": product.url("/mcp"), "iat": now, "exp": now + 600 });
+    let token = SigningKey::Secret(secret.into()).token("k1", claims);
+    let operation = json!({ "method": "DELETE", "path": "/v1.0/users/grace@contoso.example" });
+    let asked = product.graph(&token, json!({ "operation": operation })).await;
+    let mut browser = Browser::of_the_administrator(&product).await;
+    let page = browser.get(&page_of(&product, &asked)).await;
+    assert_eq!(page.status, 404, "{page:?}");
+    assert!(!page.body.contains("grace"), "{}", page.body);
 }
 
 #[tokio::test]

@@ -28,8 +28,6 @@ pub(super) struct Place {
     prefix: &'static str,
     pub(super) tools: &'static [&'static str],
     patterns: &'static [&'static str],
-    /// Of the length of the first tool's name, and none.
-    nobodys: &'static str,
 }
 
 const OURS: Place = Place {
@@ -43,14 +41,12 @@ const OURS: Place = Place {
         r"auth\.graph\.operations\.list\.v1",
         "get_confidential_info",
     ],
-    nobodys: "get_public_inf0",
 };
 pub(super) const THEIRS: Place = Place {
     path: PATH,
     prefix: "weather.",
     tools: &["get_weather", "delete_city"],
     patterns: &[r"weather\.get_weather", r"weather\..*", ".*", r"weather\.delete_.*", "get_.*"],
-    nobodys: "get_weathex",
 };
 
 const SCOPES: [&str; 3] = ["a", "b", "c:x"];
@@ -171,7 +167,7 @@ impl Bench {
     }
 
     /// What the same rules say, asked for an explanation: of the tool as such where no scope would show it.
-    fn explained(&self, caller: &Caller, (tool, arguments): Call) -> Decision {
+    fn explained(&self, caller: &Caller, (tool, arguments): (&str, &str)) -> Decision {
         let name = [self.place.prefix, tool].concat();
         let explain = |arguments| -> Explanation {
             caller.ask(&self.audience(), |who| {
@@ -230,14 +226,21 @@ impl Bench {
     }
 
     /// What is hidden looks like what is not there, byte for byte.
-    async fn hidden_is_unknown(&self, caller: &Caller, (tool, _): Call) {
-        let [first, ..] = self.place.tools else { return };
-        if tool != *first {
+    async fn hidden_is_unknown(&self, caller: &Caller, (tool, arguments): Call) {
+        // As long as the tool's name, and none.
+        let nobodys = &format!("{}x", &tool[..tool.len() - 1]);
+        let of_nobody = self.explained(caller, (nobodys, arguments));
+        // Which names a server has, only the server knows: there rules by pattern may be about nobody's.
+        if !self.place.prefix.is_empty() && (of_nobody.shows_the_tool() || of_nobody.is_challenge())
+        {
             return;
         }
-        let ask = |name| self.rpc(caller, "tools/call", json!({ "name": name, "arguments": {} }));
-        let (hidden, unknown) = (ask(tool).await, ask(self.place.nobodys).await);
-        let spelt = |text: &str| text.replace(self.place.nobodys, tool);
+        let arguments: &Value = &serde_json::from_str(arguments).unwrap();
+        let ask = |name: &str| {
+            self.rpc(caller, "tools/call", json!({ "name": name, "arguments": arguments }))
+        };
+        let (hidden, unknown) = (ask(tool).await, ask(nobodys).await);
+        let spelt = |text: &str| text.replace(nobodys, tool);
         let without_date = |head: &str| -> Vec<String> {
             let lines = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("date:"));
             lines.map(str::to_owned).collect()

@@ -118,6 +118,28 @@ impl Gate {
         explain(Arguments::Json(arguments))
     }
 
+    /// The command says what the rules say.
+    fn told_by_command(&self, caller: &Caller, (tool, arguments): (&str, &str)) {
+        let (name, issuer) = (format!("weather.{tool}"), app::issuer(self.product.config()));
+        let mut explain = vec!["policy", "explain", &name, "--gate", "weather", "--json"];
+        explain.extend(["--subject", caller.subject, "--client", "agent", "--issuer", &issuer]);
+        explain.extend(["--arguments", arguments]);
+        explain.extend(caller.scopes.iter().flat_map(|scope| ["--scope", scope]));
+        let output = command(self.product.directory.path(), &explain);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = self.explained(caller, (tool, arguments));
+        let (effect, missing) = (json!(said.effect), json!(said.missing_scopes));
+        let decision = &told["decision"];
+        assert_eq!(
+            (&decision["effect"], &decision["missing_scopes"]),
+            (&effect, &missing),
+            "{told:#}"
+        );
+        if told["listed"] == true {
+            assert_eq!(decision["reason"], said.reason.to_string(), "{told:#}");
+        }
+    }
+
     async fn check(&self, caller: &Caller, call: (&str, &str)) {
         let met = self.met(caller, call).await;
         let audited = self.product.audit().pop().unwrap();
@@ -176,6 +198,8 @@ async fn the_gate_for_envoy_agrees_with_the_log_and_the_explanation() {
                     gate.check(&caller, (tool, arguments)).await;
                 }
             }
+            let caller = callers().new_tree(&mut runner).unwrap().current();
+            gate.told_by_command(&caller, (tool, ARGUMENTS[0]));
         }
     }
 }

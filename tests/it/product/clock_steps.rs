@@ -9,8 +9,9 @@ use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
 use super::approvals::{asked, delete};
+use crate::support::child::command;
 use crate::support::product::{EXECUTE, Product, Wire, mcp};
-use crate::support::raw_http::Answer;
+use crate::support::raw_http::{Answer, Request};
 
 const HOUR: i64 = 3600;
 /// Under one name, so that who asks is the same after a restart.
@@ -145,6 +146,43 @@ async fn a_step_of_an_hour_opens_no_window_of_a_rule() {
     clock.advance(Duration::from_hours(1));
     clock.step_wall(eleven);
     assert!(!is_served(&product, eleven).await, "set back into the window");
+}
+
+// A reload looks at rules, and nobody has said that the clock is right by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_step_that_is_followed_by_a_reload() {
+    let rules = r#"
+        [[rule]]
+        id = "from-eleven-to-twelve"
+        effect = "allow"
+        tools = ["get_public_info"]
+        when = "now.getHours('UTC') == 11"
+        "#;
+    let clock = Arc::new(FixedClock::at(NOW));
+    let product = with_rules(rules, &clock).await;
+    let ready =
+        async || product.send(Request::new("GET", "/ready").header("host", HOST)).await.body;
+    assert!(!ready().await.contains("clock"), "{}", ready().await);
+    let eleven = NOW.plus_seconds(HOUR);
+    clock.step_wall(eleven);
+    let told = ready().await;
+    assert!(told.contains("\"clock\"") && told.contains("stepped by 3600 s"), "{told}");
+    let more = "[[rule]]\nid = \"more\"\neffect = \"deny\"\ntools = [\"other\"]\n";
+    std::fs::write(product.directory.path().join("policy.toml"), format!("{rules}{more}")).unwrap();
+    product.audited(|event| event["event_type"] == "config.reloaded").await;
+    assert!(!is_served(&product, eleven).await, "an edit trusts no clock");
+    let event =
+        product.audited(|event| event["payload"]["reason"] == "policy.rule.deny.default").await;
+    assert_eq!(event["payload"]["question"]["clock_step_ms"], 3_600_000, "{event:#}");
+    let id = event["event_id"].as_str().unwrap();
+    let explain = command(
+        product.directory.path(),
+        &["policy", "explain", "--event", id, "--log", "log/audit.jsonl", "--json"],
+    );
+    let told: Value = serde_json::from_slice(&explain.stdout).unwrap();
+    assert_eq!((&told["certain"], &told["decision"]["effect"]), (&json!(true), &json!("deny")));
+    clock.step_wall(NOW);
+    assert!(!ready().await.contains("stepped"), "set right");
 }
 
 async fn is_served(product: &Product, at: Timestamp) -> bool {

@@ -255,6 +255,11 @@ async fn only_approvers_answer_also_with_no() {
         let outcome = bench.answered(&question(&call), who, approved).await;
         assert_eq!(outcome, ApprovalOutcome::NotAnApprover);
     }
+    // Nor is who logs in elsewhere shown anything because nobody knows whether they asked.
+    let elsewhere = ("https://other.example".parse().unwrap(), "bob".parse().unwrap());
+    let stranger = Approver { identities: vec![elsewhere], ..outsider.clone() };
+    let outcome = bench.answered(&question(&call), &stranger, false).await;
+    assert_eq!(outcome, ApprovalOutcome::NotAnApprover);
     let mut question = question(&call);
     question.terms.approvers.clear();
     question.terms.rule = "graph.any".parse().unwrap();
@@ -338,6 +343,7 @@ async fn a_requester_cannot_flood_the_approvers() {
     }
     let one_more = json!({ "number": "more" });
     assert_eq!(bench.settle(&question(&one_more)).await, Standing::TooMany);
+    assert!(bench.audit().contains("\"too_many_wait\""), "{}", bench.audit());
 }
 
 #[tokio::test]

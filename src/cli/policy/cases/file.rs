@@ -16,7 +16,7 @@ use crate::scope::Scope;
 use crate::time::Timestamp;
 
 use crate::cli::failure::Failure;
-use crate::cli::policy::question::{Asker, Wanted, time};
+use crate::cli::policy::question::{Asker, Gate, Wanted, time};
 
 /// When a case happens that does not say: a working day, noon in London.
 const NOON: &str = "2026-11-20T12:00:00Z";
@@ -94,10 +94,11 @@ struct RawFile {
 
 const EXPECT: &str = "write expect = \"allow\", \"deny\", \"ask\", \"step_up\" or \"login\"";
 const CALL: &str = "write a tool's name, or a method and a path: \"GET /v1.0/users/ada\"";
+const GATE: &str = "write ID.TOOL, ID/prompts/NAME, ID/resources/URI, or ID for the whole server, with the ID of gate";
 /// What the tables of the file hold, for hints.
 const KEYS: &str = "the file has policy, [who] and [[case]]";
 const WHO_KEYS: &str = "who has subject, client, issuer, scopes (\"a b\"), groups, groups_incomplete, roles and claims";
-const CASE_KEYS: &str = "a case has name, who, call, and scopes, arguments, at, expect, rule, missing and listed as needed";
+const CASE_KEYS: &str = "a case has name, who, call, and scopes, arguments, gate ({ id, scopes }), at, expect, rule, missing and listed as needed";
 
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,12 +125,23 @@ struct RawCase {
     /// A tool, or a method and a path.
     call: String,
     arguments: Option<Value>,
+    /// A proxy asks, before this server.
+    gate: Option<RawGate>,
     at: Option<String>,
     /// Parsed with the rest of the case, so that it hides no other fault.
     expect: Option<String>,
     rule: Option<String>,
     missing: Option<Scope>,
     listed: Option<bool>,
+}
+
+/// A server that was registered with these scopes, and is not reached through us.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGate {
+    id: String,
+    #[serde(default)]
+    scopes: Scope,
 }
 
 /// The callers of a file, by name.
@@ -278,8 +290,14 @@ fn read(
     if let (Some(text), None) = (&raw.expect, expect) {
         faults.push((format!("expect is `{}`", text.escape_debug()), EXPECT));
     }
-    let wanted = Wanted::parse(&raw.call, raw.arguments.as_ref())
-        .map_err(|fault| faults.push((fault.message().to_owned(), CALL)));
+    let (wanted, hint) = match raw.gate {
+        None => (Wanted::parse(&raw.call, raw.arguments.as_ref()), CALL),
+        Some(RawGate { id, scopes }) => {
+            let gate = Gate { id, scopes };
+            (Wanted::at_gate(&raw.call, raw.arguments.as_ref(), gate), GATE)
+        }
+    };
+    let wanted = wanted.map_err(|fault| faults.push((fault.message().to_owned(), hint)));
     let at = time(raw.at.as_deref().unwrap_or(NOON)).map_err(|fault| {
         faults.push((format!("at {fault}"), "write at = \"2026-11-20T23:30:00+01:00\""));
     });

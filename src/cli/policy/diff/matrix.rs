@@ -89,7 +89,7 @@ impl<'p> Matrix<'p> {
             return;
         }
         let name = called(replay);
-        let names = super::told_by(self.old, entry);
+        let names = replay.told_by(&entry.policy_version, self.old);
         replay.ask(&names, false, |ask| self.compare(&name, ask.who));
     }
 
@@ -171,6 +171,8 @@ fn seen(decision: &Decision) -> String {
         "listed".to_owned()
     } else if decision.can_step_up() {
         format!("needs {}", decision.missing_scopes)
+    } else if let Some(login) = decision.login.as_ref().filter(|_| decision.needs_login()) {
+        format!("needs a log-in {login}")
     } else {
         "hidden".to_owned()
     }
@@ -185,6 +187,7 @@ fn fingerprint(replay: &Replay) -> u64 {
     (&replay.subject, &replay.client_id, &question.issuer).hash(&mut hasher);
     question.scopes.to_string().hash(&mut hasher);
     (&question.groups, &question.roles, question.groups_incomplete).hash(&mut hasher);
+    question.login.hash(&mut hasher);
     for (name, value) in &question.claims {
         (name, value.to_string()).hash(&mut hasher);
     }

@@ -49,6 +49,7 @@ pub(super) fn check(
     nesting(text)?;
     let program = environment.compile(text).map_err(|errors| syntax(text, &errors))?;
     let mut check = Check {
+        text,
         paths,
         source: program.source_info(),
         faults: Vec::new(),
@@ -79,6 +80,7 @@ fn fault(offset: usize, message: String, hint: &str) -> ConditionFault {
 }
 
 struct Check<'a> {
+    text: &'a str,
     paths: Option<&'a [Template]>,
     source: &'a SourceInfo,
     faults: Vec<ConditionFault>,
@@ -108,7 +110,9 @@ impl Uses {
 
 impl Check<'_> {
     fn fault(&mut self, at: &Expression, message: impl Into<String>, hint: &str) {
-        let offset = self.source.offset_for(at.id).map_or(0, |(start, _)| start as usize);
+        // The reader counts bytes.
+        let start = self.source.offset_for(at.id).map_or(0, |(start, _)| start as usize);
+        let offset = self.text.get(..start).map_or(0, |before| before.chars().count());
         self.faults.push(fault(offset, message.into(), hint));
     }
 
