@@ -178,6 +178,15 @@ pub struct Consent {
     pub expires_at: Timestamp,
 }
 
+/// The person's word that a grant rests on.
+#[derive(Clone, Debug)]
+pub enum ConsentUse {
+    /// A yes to what they were asked: remembered, beside what they said yes to before.
+    Given(Consent),
+    /// An earlier yes. It has to be there still.
+    Standing(ConsentKey),
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct GrantFilter {
     pub user_id: Option<UserId>,
@@ -218,13 +227,15 @@ pub trait GrantStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<AuthorizationRequestRow>, StoreError>;
 
-    /// A grant and its first code, both or none, for who sits in this browser session. `false` where that has ended
-    /// meanwhile: what ends it finds what was allowed in it, or nothing is allowed in it any more.
+    /// A grant, its first code and the consent that it rests on, all or none, for who sits in this browser session.
+    /// `false` where that has ended or the consent was withdrawn meanwhile: what ends either finds what was allowed by it, or
+    /// nothing is allowed by it any more.
     async fn add_grant_with_code(
         &self,
         session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
+        consent: Option<&ConsentUse>,
     ) -> Result<bool, StoreError>;
     /// A grant alone (client credentials never need one; device flow and token exchange will).
     async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError>;
@@ -248,7 +259,8 @@ pub trait GrantStore: Send + Sync {
         filter: &GrantFilter,
         page: &PageRequest,
     ) -> Result<Page<GrantRow>, StoreError>;
-    /// `false` where it was revoked before, or there is none.
+    /// `false` where it was revoked before, or there is none. Where an administrator does it, what its person had said yes to
+    /// for its client is forgotten, or the client would have the next one unasked.
     async fn revoke_grant(
         &self,
         id: GrantId,

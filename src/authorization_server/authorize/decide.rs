@@ -14,7 +14,7 @@ use crate::authorization_server::target::{self, Carries};
 use crate::host_trust::HostTrust;
 use crate::id::GrantId;
 use crate::scope::Scope;
-use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
+use crate::store::{CodeRow, Consent, ConsentKey, ConsentUse, Digest, GrantRow, StoreError};
 
 use super::pending::Pending;
 use super::redirect::{Refused, answer_url, error_url};
@@ -134,19 +134,28 @@ impl Answered {
         &self.granted
     }
 
-    /// Remembers the consent, makes grant and code, and gives the URL to send the browser to.
+    /// Makes grant and code, and gives the URL to send the browser to. What the person was `asked` is remembered; where they
+    /// were not, their earlier yes has to stand still, and lives no longer for it.
     ///
     /// # Errors
     ///
-    /// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]: the person has to start
+    /// [`DecideError::Gone`] where the person has been logged out, or has taken their yes back meanwhile; [`DecideError::Store`]: the person has to start
     /// again from their app.
     pub async fn grant(
         self,
         server: &AuthorizationServer,
         person: &Person,
+        asked: bool,
     ) -> Result<Url, DecideError> {
-        remember(server, &self.pending, person, &self.granted).await?;
-        grant(server, &self.pending, person, self.granted).await
+        let key = consent_key(&self.pending, person);
+        let consent = if asked {
+            let (granted_at, scopes) = (server.clock.now(), self.granted.clone());
+            let expires_at = granted_at.plus(CONSENT_LIVES);
+            ConsentUse::Given(Consent { key, scopes, granted_at, expires_at })
+        } else {
+            ConsentUse::Standing(key)
+        };
+        grant(server, &self.pending, person, (self.granted, consent)).await
     }
 
     /// What to tell the client of a login that is not as strong as it asked for, and where (RFC 9470 §5).
@@ -226,16 +235,27 @@ async fn take(
     Ok(Pending::read(&row.parameters)?)
 }
 
-/// Makes the grant and its code, and the URL that carries the code to the client.
+/// What is given without a question, to a client that the person said yes to before. As [`Answered::grant`].
 ///
 /// # Errors
 ///
-/// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]
-pub(super) async fn grant(
+/// [`DecideError::Gone`], [`DecideError::Store`]
+pub(super) async fn grant_unasked(
     server: &AuthorizationServer,
     pending: &Pending,
     person: &Person,
     scopes: Scope,
+) -> Result<Url, DecideError> {
+    let consent = ConsentUse::Standing(consent_key(pending, person));
+    grant(server, pending, person, (scopes, consent)).await
+}
+
+/// The grant and its code, and the URL that carries the code to the client.
+async fn grant(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+    (scopes, consent): (Scope, ConsentUse),
 ) -> Result<Url, DecideError> {
     let now = server.clock.now();
     let settings = &server.settings;
@@ -253,7 +273,8 @@ pub(super) async fn grant(
         expires_at: now.plus(settings.code_ttl),
         used_at: None,
     };
-    if !server.store.add_grant_with_code(&person.session, &grant, &row).await? {
+    let session = &person.session;
+    if !server.store.add_grant_with_code(session, &grant, &row, Some(&consent)).await? {
         return Err(DecideError::Gone);
     }
     let (to, state) = (&pending.redirect_uri, pending.state.as_deref());
@@ -292,19 +313,6 @@ pub(in crate::authorization_server) fn new_grant(
         revoked_at: None,
         revoke_reason: None,
     }
-}
-
-async fn remember(
-    server: &AuthorizationServer,
-    pending: &Pending,
-    person: &Person,
-    granted: &Scope,
-) -> Result<(), StoreError> {
-    let (now, key) = (server.clock.now(), consent_key(pending, person));
-    let earlier = server.store.find_consent(&key, now).await?;
-    let scopes = earlier.map_or_else(|| granted.clone(), |earlier| earlier.scopes.union(granted));
-    let consent = Consent { key, scopes, granted_at: now, expires_at: now.plus(CONSENT_LIVES) };
-    server.store.put_consent(&consent).await
 }
 
 fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {

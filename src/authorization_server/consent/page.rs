@@ -159,7 +159,7 @@ async fn grant(
     // Of several answers one gets here; its word is in the log before anything is given.
     let answered = authorize::approve(server, handle, person, question.offered.clone()).await?;
     decided(people, request_id, session, question, true).await?;
-    Ok(answered.grant(server, person).await?)
+    Ok(answered.grant(server, person, !question.is_answered()).await?)
 }
 
 async fn decided(

@@ -9,7 +9,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::authorization_server::authorize_routes;
 use crate::authorization_server::session::{self, NewLogin};
-use crate::store::{Consent, ConsentKey};
+use crate::store::{Consent, ConsentKey, GrantFilter, PageRequest, RevokeReason};
 use crate::time::Clock as _;
 
 use super::support::{MCP, Site, client};
@@ -34,10 +34,14 @@ async fn logged_in() -> (Site, String) {
     let expires_at = now.plus(Duration::from_hours(1));
     let scopes = "graph:read".parse().unwrap();
     site.store.put_consent(&Consent { key, scopes, granted_at: now, expires_at }).await.unwrap();
-    let login = NewLogin::with_password(site.user, now);
-    let cookie = session::begin(&site.server, &HeaderMap::new(), login).await.unwrap();
-    let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+    let cookie = log_in(&site).await;
     (site, cookie)
+}
+
+async fn log_in(site: &Site) -> String {
+    let login = NewLogin::with_password(site.user, site.clock.now());
+    let cookie = session::begin(&site.server, &HeaderMap::new(), login).await.unwrap();
+    cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 /// Where the browser is led.
@@ -76,4 +80,27 @@ async fn nobody_counts_as_stronger_for_having_logged_in_this_second() {
         let location = asks(&site, &cookie, acr_values).await;
         assert!(location.starts_with(&format!("{BACK}?{answer}")), "{acr_values}: {location}");
     }
+}
+
+// RFC 9700 §4.14.2 — N51
+#[tokio::test]
+async fn a_thief_of_the_old_password_has_said_yes_to_nothing_under_the_new_one() {
+    let (site, cookie) = logged_in().await;
+    assert!(asks(&site, &cookie, "").await.starts_with(&format!("{BACK}?code=")));
+    assert!(site.store.set_password(site.user, "$new", None, site.clock.now()).await.unwrap());
+    let cookie = log_in(&site).await;
+    let location = asks(&site, &cookie, "").await;
+    assert!(location.starts_with(&format!("{BACK}?error=consent_required")), "{location}");
+}
+
+#[tokio::test]
+async fn a_client_whose_grant_an_administrator_ended_gets_no_other_unasked() {
+    let (site, cookie) = logged_in().await;
+    assert!(asks(&site, &cookie, "").await.starts_with(&format!("{BACK}?code=")));
+    let page = PageRequest { after: None, limit: 1 };
+    let grants = site.store.list_grants(&GrantFilter::default(), &page).await.unwrap();
+    let (id, by) = (grants.rows[0].id, RevokeReason::Administrator);
+    assert!(site.store.revoke_grant(id, by, site.clock.now()).await.unwrap());
+    let location = asks(&site, &cookie, "").await;
+    assert!(location.starts_with(&format!("{BACK}?error=consent_required")), "{location}");
 }

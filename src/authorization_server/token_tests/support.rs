@@ -243,7 +243,7 @@ impl Site {
         };
         self.store.add_session(&session).await.unwrap();
         let session = session.session;
-        assert!(self.store.add_grant_with_code(&session, &grant, &code).await.unwrap());
+        assert!(self.store.add_grant_with_code(&session, &grant, &code, None).await.unwrap());
         self.store.end_session(&session).await.unwrap();
         (text, id)
     }

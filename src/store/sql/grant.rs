@@ -10,7 +10,7 @@ use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
 use super::identity_provider::Part;
-use super::{revocation, session};
+use super::{consent, revocation, session};
 
 pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO grants (id, user_id, client_id, scopes, resource, redirect_origin, \
@@ -98,9 +98,12 @@ pub(super) async fn revoke(
     (id, reason, now): &(GrantId, RevokeReason, Timestamp),
 ) -> Result<Option<Revocation>, StoreError> {
     const SQL: &str = "UPDATE grants SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 \
-        AND revoked_at IS NULL RETURNING expires_at";
+        AND revoked_at IS NULL RETURNING expires_at, user_id, client_id";
     let values = values![id.to_string(), *now, word(*reason)];
     let Some(row) = c.row(SQL, values).await? else { return Ok(None) };
+    if let (RevokeReason::Administrator, Some(user)) = (reason, row.maybe_text("user_id")?) {
+        consent::forget(c, (&user, &row.text("client_id")?)).await?;
+    }
     let revocation = revocation::of_grant(*id, row.time("expires_at")?);
     revocation::write(c, std::slice::from_ref(&revocation)).await?;
     Ok(Some(revocation))

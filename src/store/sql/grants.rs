@@ -6,8 +6,9 @@ use crate::id::{ClientId, GrantId, UserId};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::grant::{
-    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
-    GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
+    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, ConsentUse, GrantFilter,
+    GrantRow, GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken,
+    Rotated,
 };
 use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
@@ -81,8 +82,9 @@ impl GrantStore for SqlDatabase {
         session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
+        consent: Option<&ConsentUse>,
     ) -> Result<bool, StoreError> {
-        let rows = (*session, (grant.clone(), code.clone()));
+        let rows = (*session, (grant.clone(), code.clone()), consent.cloned());
         self.named("add_with_grant codes")
             .write(rows, |c, rows| Box::pin(code::add_in_session(c, rows)))
             .await

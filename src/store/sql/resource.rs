@@ -153,6 +153,11 @@ pub(super) async fn delete(
     let url = gone.as_ref().map(|row| row.maybe_text("url")).transpose()?.flatten();
     c.execute("DELETE FROM resource_uris WHERE resource_id = $1", values![id]).await?;
     c.execute("DELETE FROM api_keys WHERE resource_id = $1", values![id]).await?;
+    // What comes to this place next is another server, which nobody has said yes to.
+    for uri in &uris {
+        let uri = uri.text("uri")?;
+        c.execute("DELETE FROM consents WHERE resource = $1", values![uri]).await?;
+    }
     if url.is_some() && !keep_pins {
         tool_pin::delete_all(c, id).await?;
     }

@@ -10,7 +10,7 @@ use crate::store::person::{ExternalIdentity, UserProfile, UserRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
-use super::{ended_account, grant};
+use super::{consent, ended_account, grant};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, administrator, \
@@ -100,7 +100,9 @@ pub(super) async fn set_password(
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
     // Nor does a passkey of whoever knew the old password. The person's own stay beside the new one, or a link alone would
     // get past their second factor.
-    c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user]).await?;
+    c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user.as_str()]).await?;
+    // An app that they let in would have the next grant without a question.
+    consent::forget_all(c, &user).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
     ended_account::end_all(c, (*id, *now)).await?;
     let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };

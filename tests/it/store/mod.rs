@@ -5,6 +5,7 @@
 mod approvals;
 mod authenticators;
 mod clients;
+mod consents;
 mod copy;
 mod devices;
 mod faults;
