@@ -228,7 +228,7 @@ pub trait GrantStore: Send + Sync {
     ) -> Result<Option<AuthorizationRequestRow>, StoreError>;
 
     /// A grant, its first code and the consent that it rests on, all or none, for who sits in this browser session.
-    /// `false` where that has ended or the consent was withdrawn meanwhile: what ends either finds what was allowed by it, or
+    /// `false` where that has ended, the client was disabled or the consent withdrawn meanwhile: what ends either finds what was allowed by it, or
     /// nothing is allowed by it any more.
     async fn add_grant_with_code(
         &self,

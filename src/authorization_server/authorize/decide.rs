@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::audit::AuditError;
+use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::client_metadata;
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
@@ -37,6 +38,12 @@ pub enum DecideError {
     /// Since the request came, the settings have been told to deny the host that publishes its client.
     #[error("the host that publishes the client is denied by the settings")]
     Denied,
+    /// Since the request came, its client has been disabled, removed, or replaced by another.
+    #[error("the client is not known any more")]
+    Client(#[source] ClientError),
+    /// Since the request came, where it wants its answer has ceased to be the client's (N2).
+    #[error("the redirect URI is not the client's any more")]
+    WrongRedirect,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -58,7 +65,8 @@ pub struct Offer {
 ///
 /// # Errors
 ///
-/// [`DecideError::Gone`], [`DecideError::Denied`], [`DecideError::Store`]
+/// [`DecideError::Gone`], [`DecideError::Denied`], [`DecideError::Client`], [`DecideError::WrongRedirect`],
+/// [`DecideError::Store`]
 pub async fn find(
     server: &AuthorizationServer,
     handle: &str,
@@ -73,7 +81,20 @@ pub async fn find(
     if trust(server, &pending) == Some(HostTrust::Deny) {
         return Err(DecideError::Denied);
     }
+    check_client(server, &pending).await?;
     Ok(pending)
+}
+
+/// Whether the client would still be let in with this redirect URI: minutes may have passed since it was.
+async fn check_client(server: &AuthorizationServer, pending: &Pending) -> Result<(), DecideError> {
+    match client::find_again(server, &pending.client_id).await {
+        Ok(Some(client)) if !client.allows_redirect(&pending.redirect_uri) => {
+            Err(DecideError::WrongRedirect)
+        }
+        Ok(_) => Ok(()),
+        Err(ClientError::Store(error)) => Err(error.into()),
+        Err(error) => Err(DecideError::Client(error)),
+    }
 }
 
 /// How far the host that publishes the client is trusted now; `None` where no host does.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::authorization_server::client_auth::REFUSED;
-use crate::authorization_server::client_metadata::{self, DocumentError};
+use crate::authorization_server::client_metadata::{self, Document, DocumentError};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
@@ -131,6 +131,27 @@ pub async fn find(
         (row, Some(stateless)) => Ok(recognise(server, id, row.as_ref(), stateless)),
         (None, None) => Err(ClientError::Unknown),
     }
+}
+
+/// The client of a request that has waited, as it is by now. Asks nobody outside: of a metadata document counts what was read
+/// last, and `None` is a client of which none is kept.
+///
+/// # Errors
+///
+/// [`ClientError`]
+pub(in crate::authorization_server) async fn find_again(
+    server: &AuthorizationServer,
+    id: &ClientId,
+) -> Result<Option<Client>, ClientError> {
+    if server.clients.configured(id).is_some() || !client_metadata::is_url(id) {
+        return find(server, None, id).await.map(Some);
+    }
+    let row = server.store.find_client(id).await?;
+    if row.is_some_and(|row| row.disabled_at.is_some()) {
+        return Err(ClientError::Disabled);
+    }
+    let document = client_metadata::kept(server, id).await?;
+    Ok(document.map(|document| of_document(id, &document)))
 }
 
 pub(in crate::authorization_server) async fn from_settings(
@@ -295,6 +316,10 @@ async fn from_document(
     id: &ClientId,
 ) -> Result<Client, ClientError> {
     let document = client_metadata::read(server, address, id).await?;
+    Ok(of_document(id, &document))
+}
+
+fn of_document(id: &ClientId, document: &Document) -> Client {
     let mut client = from_metadata(id, Kind::MetadataDocument, &document.metadata);
     client.digest = Some(document.digest);
     // A machine's own access needs an operator's word, and native clients get refresh tokens unasked.
@@ -302,5 +327,5 @@ async fn from_document(
     if document.metadata.grant_types.is_none() {
         client.grant_types.push("refresh_token");
     }
-    Ok(client)
+    client
 }

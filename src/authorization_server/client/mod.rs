@@ -22,7 +22,7 @@ use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
 pub use find::{ClientError, find};
-pub(super) use find::{HOST_DENIED, from_settings};
+pub(super) use find::{HOST_DENIED, find_again, from_settings};
 pub use metadata::ClientMetadata;
 pub(super) use metadata::display_name;
 pub(super) use secrets::Secrets;

@@ -131,6 +131,8 @@ impl From<DecideError> for Fault {
             DecideError::Gone => Self::NoRequest,
             DecideError::NothingToGrant => Self::NothingToGrant,
             DecideError::Denied => Self::UnknownClient(ClientError::Denied),
+            DecideError::Client(error) => Self::UnknownClient(error),
+            DecideError::WrongRedirect => Self::WrongRedirect,
             DecideError::Store(error) => Self::Store(error),
             DecideError::Audit(error) => Self::Audit(error),
         }

@@ -110,6 +110,17 @@ pub(super) async fn disable(
     Ok((true, revoked))
 }
 
+/// Whether it is not disabled. Until this transaction is over it is not: whoever disables it waits, and ends what is written
+/// here. One without a row is not.
+pub(super) async fn holds(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT disabled_at FROM clients WHERE id = $1";
+    const SHARED: &str = "SELECT disabled_at FROM clients WHERE id = $1 FOR SHARE";
+    // On `SQLite` one writes at a time.
+    let sql = if c.is_postgres() { SHARED } else { SQL };
+    let Some(row) = c.row(sql, values![id.as_str()]).await? else { return Ok(true) };
+    Ok(row.maybe_time("disabled_at")?.is_none())
+}
+
 /// A client that is known by its id alone gets a row that says no more than that it is disabled.
 async fn shut_out(c: &mut Connection, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO clients (id, kind, metadata, metadata_digest, created_at, last_used_at, disabled_at) \
