@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::id::{ClientId, GrantId, Issuer, Subject};
 use crate::resource_server::LocalKeys;
 use crate::scope::Scope;
-use crate::store::{Database, Digest, ResourceRow, StoreError};
+use crate::store::{Database, Digest, GrantOf, ResourceRow, StoreError};
 use crate::time::Timestamp;
 
 use super::confirmation::Confirmation;
@@ -81,7 +81,13 @@ impl OwnToken {
             store.is_revoked(grant_id, Some(jti))
                 || store.is_client_revoked(client_id.as_str(), iat)
         };
+        let of = GrantOf {
+            user: self.sub.as_str(),
+            client: self.client_id.as_str(),
+            resource: &self.aud,
+        };
         dead(self.grant_id, &self.jti, &self.client_id, self.iat)
+            || self.grant_id.is_some_and(|id| store.are_all_revoked(id, &of))
             || self.derived_from.iter().any(|from| dead(None, &from.jti, &from.client_id, from.iat))
     }
 }

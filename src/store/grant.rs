@@ -195,6 +195,14 @@ pub struct GrantFilter {
     pub ended: bool,
 }
 
+/// What a token says of its grant.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantOf<'a> {
+    pub user: &'a str,
+    pub client: &'a str,
+    pub resource: &'a str,
+}
+
 /// An access token that was revoked by itself (RFC 7009).
 #[derive(Clone, Debug)]
 pub struct RevokedToken {
@@ -278,6 +286,9 @@ pub trait GrantStore: Send + Sync {
     /// Whether a token of this grant with this `jti` may no longer be used. From memory: called on every request.
     /// A revocation by another replica is seen within a second.
     fn is_revoked(&self, grant_id: Option<GrantId>, jti: Option<&str>) -> bool;
+    /// Whether all grants of its kind that were made when this one was are over: of its person, of its client, or for its
+    /// resource. From memory, as [`GrantStore::is_revoked`].
+    fn are_all_revoked(&self, grant_id: GrantId, of: &GrantOf<'_>) -> bool;
     /// Whether the client was disabled when this token of its own or of anybody's had been issued already (`iat`, seconds
     /// since 1970). From memory, as [`GrantStore::is_revoked`].
     fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool;

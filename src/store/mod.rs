@@ -51,8 +51,8 @@ pub use digest::Digest;
 pub use error::StoreError;
 pub use grant::{
     AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, ConsentUse, GrantFilter,
-    GrantRow, GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken,
-    Rotated,
+    GrantOf, GrantRow, GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason,
+    RevokedToken, Rotated,
 };
 pub use identity_provider::{IdentityProviderRow, IdentityProviderStore};
 pub use lease::{Lease, LeaseRate, LeaseStore, PLACES_LAST, PlaceLease};

@@ -3,11 +3,11 @@
 use crate::id::{ClientId, UserId};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::error::StoreError;
-use crate::store::grant::{Consent, ConsentKey, GrantFilter, RevokeReason};
-use crate::store::revoked::Revocation;
+use crate::store::grant::{Consent, ConsentKey, RevokeReason};
+use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
-use super::grant;
+use super::ending::{self, Ended};
 
 pub(super) async fn find(
     c: &mut Connection,
@@ -100,11 +100,10 @@ pub(super) async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<Consen
 pub(super) async fn withdraw(
     c: &mut Connection,
     (user, client, now): &(UserId, ClientId, Timestamp),
-) -> Result<Vec<Revocation>, StoreError> {
+) -> Result<Ended, StoreError> {
     forget(c, (&user.to_string(), client.as_str())).await?;
-    let filter =
-        GrantFilter { user_id: Some(*user), client_id: Some(client.clone()), ended: false };
-    grant::revoke_all(c, &(filter, RevokeReason::Person, *now)).await
+    let whose = Whose::UserAtClient(*user, client.clone());
+    ending::end_all(c, whose, (RevokeReason::Person, *now)).await
 }
 
 fn row(row: &Row) -> Result<Consent, StoreError> {

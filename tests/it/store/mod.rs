@@ -8,6 +8,7 @@ mod clients;
 mod consents;
 mod copy;
 mod devices;
+mod endings;
 mod faults;
 mod grants;
 mod identity_providers;

@@ -142,6 +142,9 @@ impl GrantStore for FakeStore {
     fn is_revoked(&self, _grant_id: Option<GrantId>, _jti: Option<&str>) -> bool {
         false
     }
+    fn are_all_revoked(&self, _grant_id: GrantId, _of: &GrantOf<'_>) -> bool {
+        false
+    }
     fn is_client_revoked(&self, _client_id: &str, _issued_at: i64) -> bool {
         false
     }
