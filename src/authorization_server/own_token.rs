@@ -152,13 +152,23 @@ impl OwnTokens {
         server: &AuthorizationServer,
         unverified: &str,
     ) -> Option<ClientId> {
+        self.id_token(server, unverified).map(|(client_id, _)| client_id)
+    }
+
+    /// Of such an ID token, the client and the person that it tells it of (`sub`). As [`Self::id_token_client`].
+    pub(super) fn id_token(
+        &self,
+        server: &AuthorizationServer,
+        unverified: &str,
+    ) -> Option<(ClientId, String)> {
         if unverified.len() > MAX_BYTES {
             return None;
         }
         let jwt = self.keys(server)?.verify_signature(unverified).ok()?;
         let text = |name: &str| jwt.claims.get(name).and_then(Value::as_str);
         let ours = jwt.typ == "jwt" && text("iss") == Some(server.settings.issuer.as_str());
-        text("aud").filter(|_| ours)?.parse().ok()
+        let client_id = text("aud").filter(|_| ours)?.parse().ok()?;
+        Some((client_id, text("sub")?.to_owned()))
     }
 
     /// What was checked with keys that are no longer in force is forgotten with them.

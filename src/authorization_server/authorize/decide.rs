@@ -179,7 +179,8 @@ impl Answered {
         grant(server, &self.pending, person, (self.granted, consent)).await
     }
 
-    /// What to tell the client of a login that is not as strong as it asked for, and where (RFC 9470 §5).
+    /// What to tell the client of a login of somebody else than it means, or that is not as strong as it asked for, and where
+    /// (OIDC Core §3.1.2.2, RFC 9470 §5).
     ///
     /// # Errors
     ///
@@ -187,9 +188,11 @@ impl Answered {
     pub(in crate::authorization_server) fn unmet(
         &self,
         server: &AuthorizationServer,
+        person: &Person,
     ) -> Result<(&'static str, Url), StoreError> {
         let Pending { redirect_uri, state, .. } = &self.pending;
-        let refused = Refused::UnmetAuthentication;
+        let known = self.pending.means(person);
+        let refused = if known { Refused::UnmetAuthentication } else { Refused::OtherPerson };
         let url = error_url(server, redirect_uri, state.as_deref(), refused)?;
         Ok((refused.description(), url))
     }

@@ -143,7 +143,7 @@ async fn unmet(
 ) -> Result<Fault, Fault> {
     let answered = authorize::deny(&people.server, handle, &session.person).await?;
     decided(people, request_id, session, &question, false).await?;
-    let (refused, back) = answered.unmet(&people.server)?;
+    let (refused, back) = answered.unmet(&people.server, &session.person)?;
     let receiver = question.receiver;
     Ok(Fault::Refused(Box::new(RefusedRequest { refused, receiver, back })))
 }

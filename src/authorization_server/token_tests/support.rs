@@ -323,7 +323,7 @@ pub(super) fn basic(pair: &str) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
-fn ada(id: UserId) -> UserRow {
+pub(super) fn ada(id: UserId) -> UserRow {
     UserRow {
         id,
         username: "ada".to_owned(),
