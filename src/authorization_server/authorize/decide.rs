@@ -283,7 +283,7 @@ async fn grant(
 ) -> Result<Url, DecideError> {
     let now = server.clock.now();
     let settings = &server.settings;
-    let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl));
+    let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl)).await?;
     let code = random_text(&*server.random);
     let row = CodeRow {
         code: Digest::of(&code),
@@ -306,21 +306,27 @@ async fn grant(
 }
 
 /// What `person` allows: `scopes`, whose code lives for `code_ttl`. Not stored yet.
-pub(in crate::authorization_server) fn new_grant(
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(in crate::authorization_server) async fn new_grant(
     server: &AuthorizationServer,
     pending: &Pending,
     person: &Person,
     (scopes, code_ttl): (&Scope, Duration),
-) -> GrantRow {
+) -> Result<GrantRow, StoreError> {
     let (now, settings) = (server.clock.now(), &server.settings);
     // What the token endpoint goes by: there either of the two gives a refresh token.
     let outlives = pending.refresh || scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS);
     let ends = if outlives {
         settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
     } else {
-        code_ttl + settings.access_token_ttl
+        // Its one access token ends with it, and the resource may give longer ones than others.
+        let lifetime = target::lifetime(server, &pending.resource).await?;
+        code_ttl + lifetime.unwrap_or_default().max(settings.access_token_ttl)
     };
-    GrantRow {
+    Ok(GrantRow {
         id: GrantId::generate(&*server.clock, &*server.random),
         user_id: Some(person.user.id),
         client_id: pending.client_id.clone(),
@@ -336,7 +342,7 @@ pub(in crate::authorization_server) fn new_grant(
         expires_at: now.plus(ends),
         revoked_at: None,
         revoke_reason: None,
-    }
+    })
 }
 
 fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {
