@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use crate::config::Config;
 use crate::id::{GrantId, Issuer};
 use crate::resource_server::{Principal, Revocations};
-use crate::store::Database;
+use crate::store::{Database, GrantOf};
 
 use super::endpoints::issuer;
 use super::error::AppError;
@@ -42,14 +42,28 @@ impl Revocations for Revoked {
         let issued_at = principal.claims().get("iat").and_then(serde_json::Value::as_i64);
         let client_id = principal.client_id().map_or("", |id| id.as_str());
         // A grant that we cannot read is none that we made.
-        matches!(grant_id, Some(Err(_)))
-            || self.store.is_revoked(grant_id.and_then(Result::ok), claim("jti"))
+        let unread = matches!(grant_id, Some(Err(_)));
+        let grant_id = grant_id.and_then(Result::ok);
+        unread
+            || self.store.is_revoked(grant_id, claim("jti"))
+            || grant_id.is_some_and(|id| self.are_all_revoked(id, principal))
             || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
             || principal.claims().get("derived_from").is_some_and(|from| self.is_any_revoked(from))
     }
 }
 
 impl Revoked {
+    /// Whether everything is over that its person, its client or its audience has been given.
+    fn are_all_revoked(&self, grant_id: GrantId, principal: &Principal) -> bool {
+        let claim = |name: &str| principal.claims().get(name).and_then(serde_json::Value::as_str);
+        let of = GrantOf {
+            user: claim("sub").unwrap_or_default(),
+            client: claim("client_id").unwrap_or_default(),
+            resource: claim("aud").unwrap_or_default(),
+        };
+        self.store.are_all_revoked(grant_id, &of)
+    }
+
     /// Whether something that a token was made from was taken back (RFC 8693). What cannot be read is none of ours.
     fn is_any_revoked(&self, derived_from: &serde_json::Value) -> bool {
         #[derive(serde::Deserialize)]

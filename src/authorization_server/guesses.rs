@@ -1,11 +1,12 @@
-//! How often somebody may try the secret of one client, or one API key, from one network.
+//! How often somebody may try the secret of one client, or one API key, from one network; and all of them together.
 //!
 //! What can be found by trying is not looked at beyond that. What has 256 random bits is, so that the right secret passes
 //! beside a stale one that somebody's machine sends again and again; only what is wrong is told to wait.
 //!
 //! Only failures count, and only against the same client from the same network: nobody can lock a client out from
 //! elsewhere, and all people of a hosted client, who share a few addresses, are not in each other's way. Codes and
-//! refresh tokens have 256 random bits; nobody guesses those.
+//! refresh tokens have 256 random bits; nobody guesses those. Who names another client or key each time is told to wait as
+//! well, after so many that a hosted client whose users all have to register anew hardly notices.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -21,12 +22,25 @@ use super::error::OAuthError;
 
 /// So many failures at once, then one each three seconds.
 const FAILURES: Rate = Rate { count: NonZeroU32::new(20).unwrap(), period: Duration::from_mins(1) };
+/// Of one network, whomever they name.
+const OF_A_NETWORK: Rate =
+    Rate { count: NonZeroU32::new(300).unwrap(), period: Duration::from_mins(1) };
 const MAX_WAITING: usize = 65_536;
+
+/// One try, by what is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Who is named, and from where.
+    named: u64,
+    /// From where.
+    network: u64,
+}
 
 /// Failures, counted.
 #[derive(Debug)]
 pub(super) struct Guesses {
     failures: Meter,
+    of_networks: Meter,
     /// Who waits until when, on the monotonic clock.
     waiting: RwLock<HashMap<u64, Duration>>,
     clock: Arc<dyn Clock>,
@@ -38,6 +52,7 @@ impl Guesses {
     pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
         Self {
             failures: Meter::new(FAILURES, Arc::clone(clock)),
+            of_networks: Meter::new(OF_A_NETWORK, Arc::clone(clock)),
             waiting: RwLock::default(),
             clock: Arc::clone(clock),
             hasher: RandomState::new(),
@@ -49,16 +64,21 @@ impl Guesses {
     }
 
     /// Who tries what: `claimed` is a client id or the start of a key, whoever it comes from.
-    pub(super) fn attempt(&self, claimed: &[u8], address: Option<IpAddr>) -> u64 {
-        self.key(&(claimed, address.map(network)))
+    pub(super) fn attempt(&self, claimed: &[u8], address: Option<IpAddr>) -> Attempt {
+        let network = address.map(network);
+        Attempt { named: self.key(&(claimed, &network)), network: self.key(&network) }
     }
 
     /// # Errors
     ///
-    /// [`OAuthError::TooManyRequests`] after too many failures. Asking counts nothing.
-    pub(super) fn check(&self, attempt: u64) -> Result<(), OAuthError> {
+    /// [`OAuthError::TooManyRequests`] after too many failures at the one who is named. Asking counts nothing.
+    pub(super) fn check(&self, attempt: Attempt) -> Result<(), OAuthError> {
+        self.waits(attempt.named)
+    }
+
+    fn waits(&self, key: u64) -> Result<(), OAuthError> {
         let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(until) = waiting.get(&attempt) else { return Ok(()) };
+        let Some(until) = waiting.get(&key) else { return Ok(()) };
         match until.checked_sub(self.clock.monotonic()) {
             Some(retry_after) if !retry_after.is_zero() => {
                 Err(OAuthError::TooManyRequests { retry_after })
@@ -68,15 +88,30 @@ impl Guesses {
     }
 
     /// Counts a failure.
-    pub(super) fn failed(&self, attempt: u64) {
-        let Err(wait) = self.failures.count(attempt) else { return };
+    ///
+    /// # Errors
+    ///
+    /// [`OAuthError::TooManyRequests`] after too many of its network, in place of what the failure is: then it is not counted.
+    pub(super) fn failed(&self, attempt: Attempt) -> Result<(), OAuthError> {
+        let Attempt { named, network } = attempt;
+        self.waits(network)?;
+        if let Err(wait) = self.of_networks.count(network) {
+            self.put_off(network, wait);
+        }
+        if let Err(wait) = self.failures.count(named) {
+            self.put_off(named, wait);
+        }
+        Ok(())
+    }
+
+    fn put_off(&self, key: u64, wait: Duration) {
         let now = self.clock.monotonic();
         let mut waiting = self.waiting.write().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= MAX_WAITING {
             waiting.retain(|_, until| *until > now);
         }
         if waiting.len() < MAX_WAITING {
-            waiting.insert(attempt, now.saturating_add(wait));
+            waiting.insert(key, now.saturating_add(wait));
         }
     }
 }

@@ -175,7 +175,7 @@ async fn asker(server: &AuthorizationServer, posted: &Posted) -> Result<Asker, O
                 if let Some(too_many) = waits {
                     return Err(too_many);
                 }
-                guesses.failed(attempt);
+                guesses.failed(attempt)?;
             }
             return Err(error);
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::id::{ClientId, GrantId, Issuer, Subject};
 use crate::resource_server::LocalKeys;
 use crate::scope::Scope;
-use crate::store::{Database, Digest, ResourceRow, StoreError};
+use crate::store::{Database, Digest, GrantOf, ResourceRow, StoreError};
 use crate::time::Timestamp;
 
 use super::confirmation::Confirmation;
@@ -81,7 +81,13 @@ impl OwnToken {
             store.is_revoked(grant_id, Some(jti))
                 || store.is_client_revoked(client_id.as_str(), iat)
         };
+        let of = GrantOf {
+            user: self.sub.as_str(),
+            client: self.client_id.as_str(),
+            resource: &self.aud,
+        };
         dead(self.grant_id, &self.jti, &self.client_id, self.iat)
+            || self.grant_id.is_some_and(|id| store.are_all_revoked(id, &of))
             || self.derived_from.iter().any(|from| dead(None, &from.jti, &from.client_id, from.iat))
     }
 }
@@ -146,13 +152,23 @@ impl OwnTokens {
         server: &AuthorizationServer,
         unverified: &str,
     ) -> Option<ClientId> {
+        self.id_token(server, unverified).map(|(client_id, _)| client_id)
+    }
+
+    /// Of such an ID token, the client and the person that it tells it of (`sub`). As [`Self::id_token_client`].
+    pub(super) fn id_token(
+        &self,
+        server: &AuthorizationServer,
+        unverified: &str,
+    ) -> Option<(ClientId, String)> {
         if unverified.len() > MAX_BYTES {
             return None;
         }
         let jwt = self.keys(server)?.verify_signature(unverified).ok()?;
         let text = |name: &str| jwt.claims.get(name).and_then(Value::as_str);
         let ours = jwt.typ == "jwt" && text("iss") == Some(server.settings.issuer.as_str());
-        text("aud").filter(|_| ours)?.parse().ok()
+        let client_id = text("aud").filter(|_| ours)?.parse().ok()?;
+        Some((client_id, text("sub")?.to_owned()))
     }
 
     /// What was checked with keys that are no longer in force is forgotten with them.

@@ -1,5 +1,7 @@
 //! Which protected resource a token is to be for (RFC 8707): one, and one that is registered here.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::scope::{Scope, ScopeToken};
@@ -118,6 +120,23 @@ impl Carries {
             Self::Registered { id, scopes } => UsedAt::Elsewhere(id, scopes),
         }
     }
+}
+
+/// How long access tokens for the resource with this identifier are good, where it says so itself.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(super) async fn lifetime(
+    server: &AuthorizationServer,
+    uri: &str,
+) -> Result<Option<Duration>, StoreError> {
+    if server.settings.resources.iter().any(|own| own.uri == uri) {
+        return Ok(None);
+    }
+    let row = server.store.find_resource_by_uri(uri).await?;
+    let seconds = row.and_then(|row| row.access_token_ttl_seconds);
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
 /// What tokens for the resource with this identifier may carry. One that is registered no more gets no token anyway.

@@ -45,7 +45,7 @@ struct Claims<'a> {
 /// # Errors
 ///
 /// - `401` with a challenge: no token, or one that is not ours, late or revoked (RFC 6750 §3)
-/// - `403 insufficient_scope`: without `openid`; `429` for a network that was refused too often; `503`
+/// - `403 insufficient_scope`: without `openid`; `503`
 async fn userinfo(
     State(server): State<AuthorizationServer>,
     (address, certificate): (

@@ -57,7 +57,8 @@ impl AllowedOrigins {
 pub(super) fn public_cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(tower_http::cors::Any)
-        .allow_methods([Method::GET, Method::POST])
+        // The last two for clients that manage their registration (RFC 7592).
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed())
 }

@@ -178,12 +178,29 @@ pub struct Consent {
     pub expires_at: Timestamp,
 }
 
+/// The person's word that a grant rests on.
+#[derive(Clone, Debug)]
+pub enum ConsentUse {
+    /// A yes to what they were asked: remembered, beside what they said yes to before.
+    Given(Consent),
+    /// An earlier yes. It has to be there still.
+    Standing(ConsentKey),
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct GrantFilter {
     pub user_id: Option<UserId>,
     pub client_id: Option<ClientId>,
     /// Revoked and ended ones too.
     pub ended: bool,
+}
+
+/// What a token says of its grant.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantOf<'a> {
+    pub user: &'a str,
+    pub client: &'a str,
+    pub resource: &'a str,
 }
 
 /// An access token that was revoked by itself (RFC 7009).
@@ -218,13 +235,15 @@ pub trait GrantStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<AuthorizationRequestRow>, StoreError>;
 
-    /// A grant and its first code, both or none, for who sits in this browser session. `false` where that has ended
-    /// meanwhile: what ends it finds what was allowed in it, or nothing is allowed in it any more.
+    /// A grant, its first code and the consent that it rests on, all or none, for who sits in this browser session.
+    /// `false` where that has ended, the client was disabled or the consent withdrawn meanwhile: what ends either finds what was allowed by it, or
+    /// nothing is allowed by it any more.
     async fn add_grant_with_code(
         &self,
         session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
+        consent: Option<&ConsentUse>,
     ) -> Result<bool, StoreError>;
     /// A grant alone (client credentials never need one; device flow and token exchange will).
     async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError>;
@@ -248,7 +267,8 @@ pub trait GrantStore: Send + Sync {
         filter: &GrantFilter,
         page: &PageRequest,
     ) -> Result<Page<GrantRow>, StoreError>;
-    /// `false` where it was revoked before, or there is none.
+    /// `false` where it was revoked before, or there is none. Where an administrator does it, what its person had said yes to
+    /// for its client is forgotten, or the client would have the next one unasked.
     async fn revoke_grant(
         &self,
         id: GrantId,
@@ -266,6 +286,9 @@ pub trait GrantStore: Send + Sync {
     /// Whether a token of this grant with this `jti` may no longer be used. From memory: called on every request.
     /// A revocation by another replica is seen within a second.
     fn is_revoked(&self, grant_id: Option<GrantId>, jti: Option<&str>) -> bool;
+    /// Whether all grants of its kind that were made when this one was are over: of its person, of its client, or for its
+    /// resource. From memory, as [`GrantStore::is_revoked`].
+    fn are_all_revoked(&self, grant_id: GrantId, of: &GrantOf<'_>) -> bool;
     /// Whether the client was disabled when this token of its own or of anybody's had been issued already (`iat`, seconds
     /// since 1970). From memory, as [`GrantStore::is_revoked`].
     fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool;

@@ -50,8 +50,9 @@ pub use device::{DeviceAnswer, DeviceRequestRow, DeviceStore, Polled};
 pub use digest::Digest;
 pub use error::StoreError;
 pub use grant::{
-    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
-    GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
+    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, ConsentUse, GrantFilter,
+    GrantOf, GrantRow, GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason,
+    RevokedToken, Rotated,
 };
 pub use identity_provider::{IdentityProviderRow, IdentityProviderStore};
 pub use lease::{Lease, LeaseRate, LeaseStore, PLACES_LAST, PlaceLease};

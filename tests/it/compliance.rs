@@ -152,8 +152,8 @@ fn numbered(rule: &str, prefix: &str) -> Vec<u32> {
     rows
 }
 
-/// The last rows of the lists of what a resource server and its transport must do.
-const REQUIRED: [(&str, u32); 2] = [("RS-", 33), ("TR-", 27)];
+/// The last rows of the lists of what a resource server and its transport must do, and against confused deputies.
+const REQUIRED: [(&str, u32); 3] = [("RS-", 33), ("TR-", 27), ("CD-", 6)];
 
 #[test]
 fn each_requirement_on_the_endpoint_has_a_test() {

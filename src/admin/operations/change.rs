@@ -112,7 +112,7 @@ impl Operations {
     }
 
     /// Changes a client that an operator registered. Grants stay, and what is taken from its scopes is gone from the next
-    /// token on; codes that are on their way to a redirect URI are good for their minute.
+    /// token on; codes that are on their way to a redirect URI are good for their minute, and no open page makes another.
     ///
     /// # Errors
     ///

@@ -6,10 +6,12 @@ use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::audit::AuditEvent;
 use crate::authorization_server::pages::{Fault, see_other, when};
 use crate::authorization_server::person::{People, Visit};
+use crate::authorization_server::seal::KeyEncryptionKey;
 use crate::authorization_server::session::{self, FormPurpose, Session};
 use crate::connections::{Connections, Pending};
 use crate::id::UserId;
@@ -87,7 +89,7 @@ pub(crate) async fn begin(
         auth_time: None,
         method: None,
         login: LoginOrigin::default(),
-        pending: serde_json::to_string(&under_way).ok(),
+        pending: Some(seal(begun.state.expose(), &under_way).ok_or(Fault::NoConnection)?),
         created_at: now,
         last_seen_at: now,
         expires_at: now.plus(TIME_TO_ALLOW),
@@ -156,7 +158,7 @@ async fn take(
     let store = &people.server.store;
     let row = store.find_session(&key, Timestamp::default(), people.server.clock.now()).await?;
     let pending = row.and_then(|row| row.pending).ok_or(Fault::NoLogin)?;
-    let under_way: UnderWay = serde_json::from_str(&pending).map_err(|_| Fault::NoLogin)?;
+    let under_way = open(state, &pending).ok_or(Fault::NoLogin)?;
     let ours = session.person.session.as_bytes();
     let same = verify_slices_are_equal(ours, &under_way.session).is_ok()
         && under_way.user_id == session.person.user.id;
@@ -169,6 +171,23 @@ async fn take(
 /// How the store knows a consent that is under way: not how it knows sessions, nor logins.
 fn digest(state: &str) -> Digest {
     Digest::of(&format!("connect|{state}"))
+}
+
+/// What the `code_verifier` is sealed for. Whoever has the store has it not without the `state` that the browser brings back,
+/// of which the store has a digest alone.
+const PURPOSE: &str = "connection under way v1";
+
+/// `None` never happens: AES-256-GCM seals whatever fits into memory.
+fn seal(state: &str, under_way: &UnderWay) -> Option<String> {
+    let plain = Zeroizing::new(serde_json::to_string(under_way).ok()?);
+    KeyEncryptionKey::from_token(state, PURPOSE)?.seal_text(&plain, PURPOSE)
+}
+
+/// `None` where somebody changed it, or an older version wrote it.
+fn open(state: &str, sealed: &str) -> Option<UnderWay> {
+    let key = KeyEncryptionKey::from_token(state, PURPOSE)?;
+    let plain = Zeroizing::new(key.open_text(sealed, PURPOSE)?);
+    serde_json::from_str(&plain).ok()
 }
 
 const fn connecting<'a>(about: &'a [&'a str]) -> FormPurpose<'a> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::audit::AuditError;
+use crate::authorization_server::client::{self, ClientError};
 use crate::authorization_server::client_metadata;
 use crate::authorization_server::person::Person;
 use crate::authorization_server::secret_values::random_text;
@@ -14,7 +15,7 @@ use crate::authorization_server::target::{self, Carries};
 use crate::host_trust::HostTrust;
 use crate::id::GrantId;
 use crate::scope::Scope;
-use crate::store::{CodeRow, Consent, ConsentKey, Digest, GrantRow, StoreError};
+use crate::store::{CodeRow, Consent, ConsentKey, ConsentUse, Digest, GrantRow, StoreError};
 
 use super::pending::Pending;
 use super::redirect::{Refused, answer_url, error_url};
@@ -37,6 +38,12 @@ pub enum DecideError {
     /// Since the request came, the settings have been told to deny the host that publishes its client.
     #[error("the host that publishes the client is denied by the settings")]
     Denied,
+    /// Since the request came, its client has been disabled, removed, or replaced by another.
+    #[error("the client is not known any more")]
+    Client(#[source] ClientError),
+    /// Since the request came, where it wants its answer has ceased to be the client's (N2).
+    #[error("the redirect URI is not the client's any more")]
+    WrongRedirect,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -58,7 +65,8 @@ pub struct Offer {
 ///
 /// # Errors
 ///
-/// [`DecideError::Gone`], [`DecideError::Denied`], [`DecideError::Store`]
+/// [`DecideError::Gone`], [`DecideError::Denied`], [`DecideError::Client`], [`DecideError::WrongRedirect`],
+/// [`DecideError::Store`]
 pub async fn find(
     server: &AuthorizationServer,
     handle: &str,
@@ -73,7 +81,20 @@ pub async fn find(
     if trust(server, &pending) == Some(HostTrust::Deny) {
         return Err(DecideError::Denied);
     }
+    check_client(server, &pending).await?;
     Ok(pending)
+}
+
+/// Whether the client would still be let in with this redirect URI: minutes may have passed since it was.
+async fn check_client(server: &AuthorizationServer, pending: &Pending) -> Result<(), DecideError> {
+    match client::find_again(server, &pending.client_id).await {
+        Ok(Some(client)) if !client.allows_redirect(&pending.redirect_uri) => {
+            Err(DecideError::WrongRedirect)
+        }
+        Ok(_) => Ok(()),
+        Err(ClientError::Store(error)) => Err(error.into()),
+        Err(error) => Err(DecideError::Client(error)),
+    }
 }
 
 /// How far the host that publishes the client is trusted now; `None` where no host does.
@@ -134,22 +155,32 @@ impl Answered {
         &self.granted
     }
 
-    /// Remembers the consent, makes grant and code, and gives the URL to send the browser to.
+    /// Makes grant and code, and gives the URL to send the browser to. What the person was `asked` is remembered; where they
+    /// were not, their earlier yes has to stand still, and lives no longer for it.
     ///
     /// # Errors
     ///
-    /// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]: the person has to start
+    /// [`DecideError::Gone`] where the person has been logged out, or has taken their yes back meanwhile; [`DecideError::Store`]: the person has to start
     /// again from their app.
     pub async fn grant(
         self,
         server: &AuthorizationServer,
         person: &Person,
+        asked: bool,
     ) -> Result<Url, DecideError> {
-        remember(server, &self.pending, person, &self.granted).await?;
-        grant(server, &self.pending, person, self.granted).await
+        let key = consent_key(&self.pending, person);
+        let consent = if asked {
+            let (granted_at, scopes) = (server.clock.now(), self.granted.clone());
+            let expires_at = granted_at.plus(CONSENT_LIVES);
+            ConsentUse::Given(Consent { key, scopes, granted_at, expires_at })
+        } else {
+            ConsentUse::Standing(key)
+        };
+        grant(server, &self.pending, person, (self.granted, consent)).await
     }
 
-    /// What to tell the client of a login that is not as strong as it asked for, and where (RFC 9470 §5).
+    /// What to tell the client of a login of somebody else than it means, or that is not as strong as it asked for, and where
+    /// (OIDC Core §3.1.2.2, RFC 9470 §5).
     ///
     /// # Errors
     ///
@@ -157,9 +188,11 @@ impl Answered {
     pub(in crate::authorization_server) fn unmet(
         &self,
         server: &AuthorizationServer,
+        person: &Person,
     ) -> Result<(&'static str, Url), StoreError> {
         let Pending { redirect_uri, state, .. } = &self.pending;
-        let refused = Refused::UnmetAuthentication;
+        let known = self.pending.means(person);
+        let refused = if known { Refused::UnmetAuthentication } else { Refused::OtherPerson };
         let url = error_url(server, redirect_uri, state.as_deref(), refused)?;
         Ok((refused.description(), url))
     }
@@ -226,20 +259,31 @@ async fn take(
     Ok(Pending::read(&row.parameters)?)
 }
 
-/// Makes the grant and its code, and the URL that carries the code to the client.
+/// What is given without a question, to a client that the person said yes to before. As [`Answered::grant`].
 ///
 /// # Errors
 ///
-/// [`DecideError::Gone`] where the person has been logged out meanwhile; [`DecideError::Store`]
-pub(super) async fn grant(
+/// [`DecideError::Gone`], [`DecideError::Store`]
+pub(super) async fn grant_unasked(
     server: &AuthorizationServer,
     pending: &Pending,
     person: &Person,
     scopes: Scope,
 ) -> Result<Url, DecideError> {
+    let consent = ConsentUse::Standing(consent_key(pending, person));
+    grant(server, pending, person, (scopes, consent)).await
+}
+
+/// The grant and its code, and the URL that carries the code to the client.
+async fn grant(
+    server: &AuthorizationServer,
+    pending: &Pending,
+    person: &Person,
+    (scopes, consent): (Scope, ConsentUse),
+) -> Result<Url, DecideError> {
     let now = server.clock.now();
     let settings = &server.settings;
-    let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl));
+    let grant = new_grant(server, pending, person, (&scopes, settings.code_ttl)).await?;
     let code = random_text(&*server.random);
     let row = CodeRow {
         code: Digest::of(&code),
@@ -253,7 +297,8 @@ pub(super) async fn grant(
         expires_at: now.plus(settings.code_ttl),
         used_at: None,
     };
-    if !server.store.add_grant_with_code(&person.session, &grant, &row).await? {
+    let session = &person.session;
+    if !server.store.add_grant_with_code(session, &grant, &row, Some(&consent)).await? {
         return Err(DecideError::Gone);
     }
     let (to, state) = (&pending.redirect_uri, pending.state.as_deref());
@@ -261,21 +306,27 @@ pub(super) async fn grant(
 }
 
 /// What `person` allows: `scopes`, whose code lives for `code_ttl`. Not stored yet.
-pub(in crate::authorization_server) fn new_grant(
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(in crate::authorization_server) async fn new_grant(
     server: &AuthorizationServer,
     pending: &Pending,
     person: &Person,
     (scopes, code_ttl): (&Scope, Duration),
-) -> GrantRow {
+) -> Result<GrantRow, StoreError> {
     let (now, settings) = (server.clock.now(), &server.settings);
     // What the token endpoint goes by: there either of the two gives a refresh token.
     let outlives = pending.refresh || scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS);
     let ends = if outlives {
         settings.refresh_token_ttl.saturating_mul(GRANT_LIVES)
     } else {
-        code_ttl + settings.access_token_ttl
+        // Its one access token ends with it, and the resource may give longer ones than others.
+        let lifetime = target::lifetime(server, &pending.resource).await?;
+        code_ttl + lifetime.unwrap_or_default().max(settings.access_token_ttl)
     };
-    GrantRow {
+    Ok(GrantRow {
         id: GrantId::generate(&*server.clock, &*server.random),
         user_id: Some(person.user.id),
         client_id: pending.client_id.clone(),
@@ -291,20 +342,7 @@ pub(in crate::authorization_server) fn new_grant(
         expires_at: now.plus(ends),
         revoked_at: None,
         revoke_reason: None,
-    }
-}
-
-async fn remember(
-    server: &AuthorizationServer,
-    pending: &Pending,
-    person: &Person,
-    granted: &Scope,
-) -> Result<(), StoreError> {
-    let (now, key) = (server.clock.now(), consent_key(pending, person));
-    let earlier = server.store.find_consent(&key, now).await?;
-    let scopes = earlier.map_or_else(|| granted.clone(), |earlier| earlier.scopes.union(granted));
-    let consent = Consent { key, scopes, granted_at: now, expires_at: now.plus(CONSENT_LIVES) };
-    server.store.put_consent(&consent).await
+    })
 }
 
 fn consent_key(pending: &Pending, person: &Person) -> ConsentKey {

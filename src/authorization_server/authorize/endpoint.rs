@@ -21,7 +21,7 @@ use crate::authorization_server::session;
 use crate::id::{ClientAddress, RequestId, TraceId};
 use crate::store::{AuthorizationRequestRow, Digest};
 
-use super::decide::{DecideError, grant, is_asked_always, offer};
+use super::decide::{DecideError, grant_unasked, is_asked_always, offer};
 use super::likely::likely_apps;
 use super::pending::Pending;
 use super::redirect::{Refused, error_url};
@@ -195,7 +195,7 @@ async fn without_a_page(
     };
     let context = context(server, request_id, Some((pending, &person)));
     server.auditor.record(&context, event).await.map_err(Fault::Audit)?;
-    match grant(server, pending, &person, offered.scope).await {
+    match grant_unasked(server, pending, &person, offered.scope).await {
         Ok(url) => Ok(url.into()),
         Err(DecideError::Gone) => Err(refuse(Refused::LoginRequired)),
         Err(error) => Err(Fault::from(error).into()),

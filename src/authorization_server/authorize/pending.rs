@@ -49,6 +49,9 @@ pub struct Pending {
     /// The key that its code is bound to (RFC 9449 §10).
     #[serde(default)]
     pub dpop_jkt: Option<String>,
+    /// Whom the client means: `sub` of its `id_token_hint` (OIDC Core §3.1.2.1).
+    #[serde(default)]
+    pub hinted: Option<String>,
 }
 
 /// What the client wants the person to be asked (OIDC Core §3.1.2.1). Unknown values are ignored.
@@ -80,7 +83,8 @@ impl Pending {
 
     /// Whether it asks for a newer login than this person's (OIDC Core §3.1.2.1).
     ///
-    /// One that is not as strong as asked for is tried again once: after that it will not be.
+    /// One that is another's than the client means, or not as strong as asked for, is tried again once: after that it will be
+    /// no other.
     ///
     /// `prompt=login` is satisfied by a proof since the request came, `max_age` by one that was young enough then,
     /// `select_account` by a session since then. Who logged in at a time that nobody vouches for satisfies neither of the
@@ -94,9 +98,14 @@ impl Pending {
             || (!self.is_met_by(person) && age(person.began) > 0)
     }
 
-    /// Whether this person logged in as strongly as is asked for (RFC 9470 §5).
+    /// Whether this person is whom the client means, and logged in as strongly as is asked for (RFC 9470 §5).
     pub(in crate::authorization_server) fn is_met_by(&self, person: &Person) -> bool {
-        self.acr_values.is_empty() || self.met_by(person).is_some()
+        self.means(person) && (self.acr_values.is_empty() || self.met_by(person).is_some())
+    }
+
+    /// Whether this person is whom the client means (OIDC Core §3.1.2.2), where it says.
+    pub(super) fn means(&self, person: &Person) -> bool {
+        self.hinted.as_ref().is_none_or(|hinted| *hinted == person.user.id.to_string())
     }
 
     /// The first value asked for that this person's login has. Two factors of ours are a password of ours as well, where one of
@@ -203,6 +212,7 @@ mod tests {
             trusted_client: false,
             refresh: false,
             dpop_jkt: None,
+            hinted: None,
         }
     }
 

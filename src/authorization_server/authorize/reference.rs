@@ -51,7 +51,8 @@ fn admit(
 ///
 /// # Errors
 ///
-/// [`Fault::NoRequest`] on a page: unknown, late, used before, or another client's (N21). [`Fault::TooMany`]
+/// [`Fault::NoRequest`] on a page: unknown, late, used before, or another client's (N21). [`Fault::WrongRedirect`] where its
+/// redirect URI has ceased to be the client's meanwhile. [`Fault::TooMany`]
 pub(super) async fn take(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
@@ -77,6 +78,10 @@ pub(super) async fn take(
     let taken = server.store.take_authorization_request(&handle, now).await;
     let row = taken.map_err(Fault::Store)?.ok_or(NONE)?;
     let mut pending = Pending::read(&row.parameters).map_err(Fault::Store)?;
+    // It may be another's since it was pushed.
+    if !client.allows_redirect(&pending.redirect_uri) {
+        return Err(Fault::WrongRedirect.into());
+    }
     // A login since it was pushed is none since the browser came.
     pending.requested_at = now.unix_seconds();
     Ok(pending)

@@ -14,6 +14,7 @@ use crate::authorization_server::pkce::CodeChallenge;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::target::{self, TargetError};
 use crate::id::ClientId;
+use crate::resource_server::JwtHint;
 use crate::scope::Scope;
 use crate::store::StoreError;
 
@@ -179,6 +180,7 @@ async fn rest(
         trusted_client: client.is_trusted(),
         refresh: client.allows_grant("refresh_token"),
         dpop_jkt: dpop_jkt(server, form)?,
+        hinted: hinted(server, client, form)?,
     })
 }
 
@@ -249,6 +251,28 @@ pub(in crate::authorization_server) fn asked_scope(
         asked.parse().map_err(|_| "scope is a list of names with one space between")?;
     let only_own = asked.iter().all(|token| OWN_SCOPES.contains(&token.as_str()));
     Ok(if only_own { asked.union(defaults) } else { asked })
+}
+
+/// OIDC Core §3.1.2.1. One that has expired still says whom it is about; an access token is none (N66).
+///
+/// Clients keep them for longer than we keep keys. One whose key is gone may be anybody's: where people are asked, they see
+/// who they are.
+fn hinted(
+    server: &AuthorizationServer,
+    client: &Client,
+    form: &Form,
+) -> Result<Option<String>, Refused> {
+    const NONE: Refused =
+        Refused::InvalidRequest("id_token_hint is no ID token of this server for this client");
+    let Some(unverified) = form.get("id_token_hint") else { return Ok(None) };
+    if let Some((of, person)) = server.tokens.own.id_token(server, unverified) {
+        return if of == *client.id() { Ok(Some(person)) } else { Err(NONE) };
+    }
+    let hint = JwtHint::read(unverified).ok_or(NONE)?;
+    if hint.typ != "jwt" || hint.issuer != server.settings.issuer.as_str() {
+        return Err(NONE);
+    }
+    if prompt(form)?.none { Err(Refused::LoginRequired) } else { Ok(None) }
 }
 
 /// RFC 9449 §10. Where no token is bound to any key, the parameter is one of those that are not known (RFC 6749 §3.1).

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::authorization_server::client_auth::REFUSED;
-use crate::authorization_server::client_metadata::{self, DocumentError};
+use crate::authorization_server::client_metadata::{self, Document, DocumentError};
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::register::StatelessId;
 use crate::authorization_server::server::AuthorizationServer;
@@ -180,6 +180,27 @@ pub(in crate::authorization_server) async fn with_secret_of_now(
     Ok(client)
 }
 
+/// The client of a request that has waited, as it is by now. Asks nobody outside: of a metadata document counts what was read
+/// last, and `None` is a client of which none is kept.
+///
+/// # Errors
+///
+/// [`ClientError`]
+pub(in crate::authorization_server) async fn find_again(
+    server: &AuthorizationServer,
+    id: &ClientId,
+) -> Result<Option<Client>, ClientError> {
+    if server.clients.configured(id).is_some() || !client_metadata::is_url(id) {
+        return find(server, None, id).await.map(Some);
+    }
+    let row = server.store.find_client(id).await?;
+    if row.is_some_and(|row| row.disabled_at.is_some()) {
+        return Err(ClientError::Disabled);
+    }
+    let document = client_metadata::kept(server, id).await?;
+    document.map(|document| of_document(server, id, &document)).transpose()
+}
+
 pub(in crate::authorization_server) async fn from_settings(
     client: &ConfiguredClient,
 ) -> Result<Client, ClientError> {
@@ -342,6 +363,14 @@ async fn from_document(
     id: &ClientId,
 ) -> Result<Client, ClientError> {
     let document = client_metadata::read(server, address, id).await?;
+    of_document(server, id, &document)
+}
+
+fn of_document(
+    server: &AuthorizationServer,
+    id: &ClientId,
+    document: &Document,
+) -> Result<Client, ClientError> {
     let mut client = from_metadata(id, Kind::MetadataDocument, &document.metadata);
     if client.is_known_by_keys() && denied_keys(server, &client) {
         return Err(ClientError::KeysDenied);

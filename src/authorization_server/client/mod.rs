@@ -22,7 +22,7 @@ use super::register::{StatelessId, StatelessIds};
 
 pub use auth_method::AuthMethod;
 pub use find::{ClientError, find};
-pub(super) use find::{denied_keys, from_settings, with_secret_of_now};
+pub(super) use find::{denied_keys, find_again, from_settings, with_secret_of_now};
 pub use metadata::ClientMetadata;
 pub(super) use metadata::display_name;
 pub(super) use secrets::Secrets;

@@ -135,7 +135,7 @@ pub(super) async fn authenticate_from(
         if let Some(too_many) = waits {
             return Err(too_many);
         }
-        guesses.failed(attempt);
+        guesses.failed(attempt)?;
     }
     outcome
 }

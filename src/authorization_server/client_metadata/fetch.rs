@@ -167,15 +167,18 @@ fn fresh(
     parse(url.as_str(), &row.body).ok().map(Ok)
 }
 
-/// Last-known-good for a day, then the shipped snapshot; a document that is *wrong* now is neither (N99, N100).
+/// Last-known-good for a day, then the shipped snapshot; a document that is *wrong* now, or of which its host says that it is
+/// not there, is neither (N99, N100).
 fn instead(
     server: &AuthorizationServer,
     url: &Url,
     row: Option<&MetadataDocument>,
     failure: DocumentError,
 ) -> Result<Document, DocumentError> {
-    if matches!(failure, DocumentError::Invalid(_)) {
-        return Err(failure);
+    match failure {
+        DocumentError::Invalid(_) => return Err(failure),
+        DocumentError::Status(status) if is_missing(status) => return Err(failure),
+        _ => {}
     }
     match row {
         // Its host said so; only its host can take that back.

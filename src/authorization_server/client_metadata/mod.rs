@@ -118,6 +118,22 @@ pub(super) async fn read(
     fetch::current(server, address, &url).await
 }
 
+/// The document of a client as it was read last; `None` where none is kept. Asks nobody outside.
+///
+/// # Errors
+///
+/// [`DocumentError::Gone`], [`DocumentError::Invalid`], [`DocumentError::Store`]
+pub(super) async fn kept(
+    server: &AuthorizationServer,
+    id: &ClientId,
+) -> Result<Option<Document>, DocumentError> {
+    match server.store.find_metadata_document(id.as_str()).await? {
+        Some(row) if row.gone_at.is_some() => Err(DocumentError::Gone),
+        Some(row) => Ok(Some(parse(id.as_str(), &row.body)?)),
+        None => Ok(None),
+    }
+}
+
 /// Who publishes a client, and how far that host is trusted now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Publisher {

@@ -7,5 +7,5 @@ mod receiver;
 
 pub(crate) use introduction::{Introduction, Standing, introduce};
 pub(crate) use page::{decide, show};
-pub(crate) use question::{freshness, receiver, wants_new_login};
+pub(crate) use question::{freshness, login_hint, receiver, wants_new_login};
 pub(crate) use receiver::{Place, Receiver};

@@ -174,7 +174,7 @@ async fn unmet(
 ) -> Result<Fault, Fault> {
     let answered = authorize::deny(&people.server, handle, &session.person).await?;
     decided(people, request_id, session, &question, false).await?;
-    let (refused, back) = answered.unmet(&people.server)?;
+    let (refused, back) = answered.unmet(&people.server, &session.person)?;
     let receiver = question.receiver;
     Ok(Fault::Refused(Box::new(RefusedRequest { refused, receiver, back })))
 }
@@ -190,7 +190,7 @@ async fn grant(
     // Of several answers one gets here; its word is in the log before anything is given.
     let answered = authorize::approve(server, handle, person, question.offered.clone()).await?;
     decided(people, request_id, session, question, true).await?;
-    Ok(answered.grant(server, person).await?)
+    Ok(answered.grant(server, person, !question.is_answered()).await?)
 }
 
 async fn decided(

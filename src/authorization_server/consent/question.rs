@@ -83,6 +83,15 @@ pub(crate) async fn receiver(people: &People, handle: &str) -> Result<String, Fa
     Ok(Receiver::of(&pending.redirect_uri).plain)
 }
 
+/// The name that the client thinks its person logs in with (`login_hint`, OIDC Core §3.1.2.1).
+pub(crate) async fn login_hint(
+    people: &People,
+    handle: Option<&str>,
+) -> Result<Option<String>, Fault> {
+    let Some(handle) = handle else { return Ok(None) };
+    Ok(waiting(people, handle).await?.and_then(|pending| pending.login_hint))
+}
+
 /// Whether the request asks for a login that is newer than the one this session comes from (OIDC Core §3.1.2.1).
 pub(crate) async fn wants_new_login(
     people: &People,
@@ -131,6 +140,8 @@ impl From<DecideError> for Fault {
             DecideError::Gone => Self::NoRequest,
             DecideError::NothingToGrant => Self::NothingToGrant,
             DecideError::Denied => Self::UnknownClient(ClientError::Denied),
+            DecideError::Client(error) => Self::UnknownClient(error),
+            DecideError::WrongRedirect => Self::WrongRedirect,
             DecideError::Store(error) => Self::Store(error),
             DecideError::Audit(error) => Self::Audit(error),
         }

@@ -49,7 +49,7 @@ pub(crate) async fn answer(
     let (resource, scopes) = (question.pending.resource.clone(), question.offered.clone());
     let (answer, event) = if granted {
         let event = AuditEvent::AuthorizationGrant { resource, scopes, asked: true };
-        (DeviceAnswer::Approve(Box::new(rows(people, &session, &question))), event)
+        (DeviceAnswer::Approve(Box::new(rows(people, &session, &question).await?)), event)
     } else {
         (DeviceAnswer::Deny, AuditEvent::AuthorizationDeny { resource, scopes })
     };
@@ -78,9 +78,14 @@ async fn claimed(
 }
 
 /// The grant, and what the device redeems for its tokens: its own code.
-fn rows(people: &People, session: &Session, question: &Question) -> (GrantRow, CodeRow) {
+async fn rows(
+    people: &People,
+    session: &Session,
+    question: &Question,
+) -> Result<(GrantRow, CodeRow), Fault> {
     let (server, scopes) = (&people.server, &question.offered);
-    let grant = new_grant(server, &question.pending, &session.person, (scopes, TIME_TO_POLL));
+    let (pending, person) = (&question.pending, &session.person);
+    let grant = new_grant(server, pending, person, (scopes, TIME_TO_POLL)).await?;
     let grant = GrantRow { redirect_origin: Some(DEVICE_CLASS.to_owned()), ..grant };
     let code = CodeRow {
         code: question.device_code,
@@ -94,5 +99,5 @@ fn rows(people: &People, session: &Session, question: &Question) -> (GrantRow, C
         expires_at: grant.created_at.plus(TIME_TO_POLL),
         used_at: None,
     };
-    (grant, code)
+    Ok((grant, code))
 }

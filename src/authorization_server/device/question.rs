@@ -61,6 +61,7 @@ impl Asked {
             trusted_client: true, // of the settings file: no other has the grant
             refresh: self.refresh,
             dpop_jkt: None,
+            hinted: None,
         }
     }
 }

@@ -162,7 +162,7 @@ impl Provider {
         &self,
         browser: String,
         request: Option<String>,
-        (fresh, acr_values): (Freshness, Vec<String>),
+        ((fresh, acr_values), login_hint): ((Freshness, Vec<String>), Option<String>),
         random: &dyn Random,
     ) -> Result<Start, UpstreamError> {
         let metadata = self.metadata().await?;
@@ -188,6 +188,9 @@ impl Provider {
                 query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters());
                 if !acr_values.is_empty() {
                     query.append_pair("acr_values", &acr_values.join(" "));
+                }
+                if let Some(hint) = &login_hint {
+                    query.append_pair("login_hint", hint);
                 }
             }
         }

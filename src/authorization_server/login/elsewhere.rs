@@ -40,7 +40,8 @@ pub(crate) async fn start_elsewhere(
     let browser = people.browser(&visit.headers);
     let random = people.server.random.as_ref();
     let asked = consent::freshness(&people, request.as_deref()).await?;
-    let start = provider.start(name_of(&browser), request, asked, random).await;
+    let hint = consent::login_hint(&people, request.as_deref()).await?;
+    let start = provider.start(name_of(&browser), request, (asked, hint), random).await;
     let start = start.map_err(Fault::Upstream)?;
     let now = people.server.clock.now();
     let row = SessionRow {

@@ -68,6 +68,9 @@ impl Shown<'_> {
     }
 }
 
+/// As the field says.
+const MAX_NAME: usize = 128;
+
 const PURPOSE: FormPurpose<'static> = FormPurpose { action: "login", about: &[] };
 
 /// `GET /login`. Somebody who is logged in goes on, unless the request asks for a new login.
@@ -102,6 +105,14 @@ pub(super) async fn render(
         Some(handle) => Some(consent::receiver(people, handle).await?),
         None => None,
     };
+    // What was typed already is more than what the client thinks.
+    let hint = match Waits::read(request).request() {
+        Some(handle) if again.username.is_empty() => {
+            consent::login_hint(people, Some(handle)).await?
+        }
+        _ => None,
+    };
+    let hint = hint.filter(|hint| hint.chars().count() <= MAX_NAME);
     let query = request.map(|handle| format!("?request={}", query_value(handle)));
     let query = query.unwrap_or_default();
     let known = people.providers.all();
@@ -121,7 +132,7 @@ pub(super) async fn render(
         passkey: passkey::offer(people, browser)?,
         form_token: PURPOSE.token(browser),
         request: request.unwrap_or_default(),
-        username: again.username,
+        username: hint.as_deref().unwrap_or(again.username),
         host: people.host(),
         root: people.root().to_owned(),
     };

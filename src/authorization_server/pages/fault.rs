@@ -227,8 +227,8 @@ impl Fault {
             .start_again(),
             Self::Refused(request) => request.words(),
             Self::TooMany => ErrorPage::new(
-                "Too many people are connecting at once",
-                "Nothing was changed.",
+                "Too many tries at once",
+                "There were more in a minute than one person, or one network, may make. Nothing was changed.",
             )
             .step("Wait a minute, then start again from your app."),
             Self::NothingToGrant => ErrorPage::new(

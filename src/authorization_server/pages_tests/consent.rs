@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use crate::host_trust::HostTrust;
+use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Clock as _;
 
 use super::support::{Browser, PASSWORD, Page, Site};
@@ -46,7 +47,8 @@ async fn a_yes_of_who_is_logged_out_meanwhile_gives_nothing() {
     site.store.lock().ends_meanwhile = true;
     let refused = answer(&mut browser, &page, "allow").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert!(site.store.lock().grants.is_empty());
+    let inner = site.store.lock();
+    assert!(inner.grants.is_empty() && inner.consents.is_empty());
 }
 
 // CIMD §6 — N99
@@ -172,6 +174,22 @@ async fn what_was_allowed_is_not_asked_again_and_a_step_up_shows_the_new_only() 
     assert!(ask(&mut browser, &insists).await.body.contains("It asks again"));
 }
 
+#[tokio::test]
+async fn a_yes_is_asked_for_again_after_half_a_year_however_often_it_was_used() {
+    const DAY: Duration = Duration::from_hours(24);
+    let site = Site::new();
+    let mut browser = site.administrator().await;
+    let page = ask(&mut browser, &site.request(|_| {})).await;
+    answer(&mut browser, &page, "allow").await;
+    for (days, asked) in [(100, false), (79, false), (2, true)] {
+        site.clock.advance(DAY * days);
+        browser.log_in(PASSWORD).await;
+        let page = ask(&mut browser, &site.request(|_| {})).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        assert_eq!(!page.body.contains("http-equiv=\"refresh\""), asked, "{days}");
+    }
+}
+
 // MCP client ID metadata documents, localhost — N102
 #[tokio::test]
 async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
@@ -226,7 +244,21 @@ async fn where_people_are_asked_every_time_a_step_up_keeps_what_they_allowed_and
 async fn a_client_that_registered_itself_is_called_unverified() {
     let site = Site::new();
     let mut browser = site.administrator().await;
-    let handle = site.request(|pending| pending.client_id = "dcr1.abc".parse().unwrap());
+    let app = ClientRow {
+        id: "app".parse().unwrap(),
+        kind: ClientKind::Dynamic,
+        metadata: r#"{"redirect_uris":["https://claude.ai/api/mcp/auth_callback"]}"#.to_owned(),
+        metadata_digest: Digest::of("app"),
+        secret: None,
+        previous_secret: None,
+        registration_token: None,
+        created_at: site.clock.now(),
+        last_used_at: site.clock.now(),
+        expires_at: None,
+        disabled_at: None,
+    };
+    site.store.lock().clients.push(app.clone());
+    let handle = site.request(|pending| pending.client_id = app.id);
     let page = ask(&mut browser, &handle).await;
     assert!(page.body.contains("Unverified: anybody can use this name"));
 }

@@ -22,6 +22,25 @@ async fn the_first_administrator_chooses_a_password_by_a_link_that_works_once() 
     assert_eq!(site.event_types().await, ["person.password.set"]);
 }
 
+// OIDC Core §3.1.2.1
+#[tokio::test]
+async fn the_name_that_a_client_expects_stands_in_the_form() {
+    let site = Site::new();
+    let mut browser = Browser::new(&site);
+    let expects = |name: &str| {
+        let name = name.to_owned();
+        site.request(|pending| pending.login_hint = Some(name))
+    };
+    let page = browser.get(&format!("/login?request={}", expects("ada\"><b>"))).await;
+    assert!(
+        page.body.contains("name=\"username\" value=\"ada&#34;&#62;&#60;b&#62;\""),
+        "{}",
+        page.body
+    );
+    let page = browser.get(&format!("/login?request={}", expects(&"a".repeat(129)))).await;
+    assert!(page.body.contains("name=\"username\" value=\"\""), "{}", page.body);
+}
+
 #[tokio::test]
 async fn a_weak_password_is_asked_for_again_and_the_link_lives_on() {
     let site = Site::new();

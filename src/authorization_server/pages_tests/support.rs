@@ -156,6 +156,7 @@ impl Site {
             client_digest: None,
             trusted_client: false,
             dpop_jkt: None,
+            hinted: None,
             refresh: true,
         };
         change(&mut pending);

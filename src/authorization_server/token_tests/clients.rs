@@ -109,6 +109,33 @@ async fn whoever_guesses_a_short_secret_is_told_to_wait_and_nobody_else() {
     assert_eq!(answer.status, 200);
 }
 
+// RFC 7662 §2.1 — N77
+#[tokio::test]
+async fn whoever_names_another_client_each_time_is_told_to_wait_and_who_is_right_goes_on() {
+    const LONG: &str = "one secret of a client, as good as another";
+    let machine = || client("machine", Some(LONG), "client_credentials", "graph:read");
+    let site = Site::with(|settings| settings.clients.push(machine())).await;
+    for number in 0..301 {
+        let made_up = basic(&format!("nobody-{number}:wrong"));
+        let answer = site.post_as("/token", Some(&made_up), &MACHINE).await;
+        assert_eq!(answer.error(), refused(401, "invalid_client"), "{number}");
+    }
+    for (path, made_up) in [
+        ("/token", basic("nobody:wrong")),
+        ("/introspect", basic("weather:mak_0123456789abcdef_wrong")),
+    ] {
+        let form = [MACHINE[0], ("token", "x")];
+        let answer = site.post_as(path, Some(&made_up), &form).await;
+        assert_eq!(answer.error(), refused(429, "temporarily_unavailable"), "{path}");
+        assert!(answer.headers.contains_key("retry-after"), "{path}");
+    }
+    let right = basic(&format!("machine:{}", LONG.replace(' ', "+")));
+    assert_eq!(site.post_as("/token", Some(&right), &MACHINE).await.status, 200);
+    site.clock.advance(std::time::Duration::from_secs(1));
+    let answer = site.post_as("/token", Some(&basic("nobody:wrong")), &MACHINE).await;
+    assert_eq!(answer.error(), refused(401, "invalid_client"));
+}
+
 /// A replica that was not told of a new secret goes on with the old one: the others, at the same address, must not wait for it.
 #[tokio::test]
 async fn a_stale_secret_keeps_nobody_out_who_has_the_right_one() {

@@ -250,7 +250,7 @@ impl Site {
         };
         self.store.add_session(&session).await.unwrap();
         let session = session.session;
-        assert!(self.store.add_grant_with_code(&session, &grant, &code).await.unwrap());
+        assert!(self.store.add_grant_with_code(&session, &grant, &code, None).await.unwrap());
         self.store.end_session(&session).await.unwrap();
         (text, id)
     }
@@ -330,7 +330,7 @@ pub(super) fn basic(pair: &str) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
-fn ada(id: UserId) -> UserRow {
+pub(super) fn ada(id: UserId) -> UserRow {
     UserRow {
         id,
         username: "ada".to_owned(),

@@ -11,7 +11,7 @@ use crate::store::person::OneTimeLink;
 
 use super::database::SqlDatabase;
 use super::sealing::chosen;
-use super::{link, passkey, session, user};
+use super::{consent, link, passkey, session, user};
 
 #[async_trait]
 impl AuthenticatorStore for SqlDatabase {
@@ -176,6 +176,8 @@ async fn start_over(c: &mut Connection, new: &OneTimeLink) -> Result<bool, Store
         c.execute(sql, values![user.as_str()]).await?;
     }
     session::end_all(c, &new.user_id).await?;
+    // What whoever has the password said yes to.
+    consent::forget_all(c, &user).await?;
     link::add(c, new).await?;
     Ok(true)
 }

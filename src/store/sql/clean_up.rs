@@ -25,9 +25,9 @@ macro_rules! delete {
             "DELETE FROM metadata_documents WHERE url IN (SELECT url FROM metadata_documents WHERE ",
             $which,
             " AND fresh_until < $1 ",
-            // By the index: of grants there may be a million.
+            // By the index: of grants and consents there may be a million.
             "AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = metadata_documents.url) ",
-            "AND url NOT IN (SELECT client_id FROM consents) ",
+            "AND NOT EXISTS (SELECT 1 FROM consents WHERE client_id = metadata_documents.url) ",
             "AND url NOT IN (SELECT client_id FROM authorization_requests) ",
             "ORDER BY fresh_until LIMIT 1000)"
         )

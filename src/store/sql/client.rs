@@ -5,12 +5,13 @@ use crate::store::client::{ClientKind, ClientRow, NewRegistration};
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::grant::{GrantFilter, RevokeReason};
+use crate::store::grant::RevokeReason;
 use crate::store::page::{Page, PageRequest};
-use crate::store::revoked::Revocation;
+use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
-use super::{grant, revocation};
+use super::ending::{self, Ended};
+use super::revocation;
 
 pub(super) async fn find(
     c: &mut Connection,
@@ -95,19 +96,30 @@ pub(super) async fn rotate_secret(
 pub(super) async fn disable(
     c: &mut Connection,
     (id, at): &(ClientId, Option<Timestamp>),
-) -> Result<(bool, Vec<Revocation>), StoreError> {
+) -> Result<(bool, Ended), StoreError> {
     const SQL: &str = "UPDATE clients SET disabled_at = $2 WHERE id = $1";
-    let Some(now) = *at else { return Ok((enable(c, id).await?, Vec::new())) };
+    let Some(now) = *at else { return Ok((enable(c, id).await?, Ended::default())) };
     let found = c.execute(SQL, values![id.as_str(), now]).await? == 1;
     if !found && !shut_out(c, id, now).await? {
-        return Ok((false, Vec::new()));
+        return Ok((false, Ended::default()));
     }
-    let filter = GrantFilter { client_id: Some(id.clone()), ..GrantFilter::default() };
-    let mut revoked = grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?;
+    let why = (RevokeReason::Disabled, now);
+    let mut ended = ending::end_all(c, Whose::Client(id.clone()), why).await?;
     let own = [revocation::of_client(id, now)];
     revocation::write(c, &own).await?;
-    revoked.extend(own);
-    Ok((true, revoked))
+    ended.revoked.extend(own);
+    Ok((true, ended))
+}
+
+/// Whether it is not disabled. Until this transaction is over it is not: whoever disables it waits, and ends what is written
+/// here. One without a row is not.
+pub(super) async fn holds(c: &mut Connection, id: &ClientId) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT disabled_at FROM clients WHERE id = $1";
+    const SHARED: &str = "SELECT disabled_at FROM clients WHERE id = $1 FOR SHARE";
+    // On `SQLite` one writes at a time.
+    let sql = if c.is_postgres() { SHARED } else { SQL };
+    let Some(row) = c.row(sql, values![id.as_str()]).await? else { return Ok(true) };
+    Ok(row.maybe_time("disabled_at")?.is_none())
 }
 
 /// A client that is known by its id alone gets a row that says no more than that it is disabled.

@@ -70,11 +70,11 @@ impl ClientStore for SqlDatabase {
         at: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let new = (id.clone(), at);
-        let (found, revoked) = self
+        let (found, ended) = self
             .named("disable clients")
             .write(new, |c, new| Box::pin(client::disable(c, new)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(found)
     }
 

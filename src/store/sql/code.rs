@@ -3,20 +3,32 @@
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::grant::{CodeRedemption, CodeRow, GrantRow, Redeemed, RevokeReason};
+use crate::store::grant::{CodeRedemption, CodeRow, ConsentUse, GrantRow, Redeemed, RevokeReason};
 use crate::store::revoked::Revocation;
 
+use super::client;
+use super::consent;
 use super::grant;
 use super::refresh;
 use super::session;
 
-/// `false` where the session is over: see [`session::hold`].
+/// Grant and code, and what they rest on. `false` where the session is over, the client disabled or the
+/// consent gone: see [`session::hold`].
 pub(super) async fn add_in_session(
     c: &mut Connection,
-    (session, rows): &(Digest, (GrantRow, CodeRow)),
+    (session, rows, basis): &(Digest, (GrantRow, CodeRow), Option<ConsentUse>),
 ) -> Result<bool, StoreError> {
     if !session::hold(c, session).await? {
         return Ok(false);
+    }
+    if !client::holds(c, &rows.0.client_id).await? {
+        return Ok(false);
+    }
+    let now = rows.0.created_at;
+    match basis {
+        Some(ConsentUse::Given(given)) => consent::remember(c, given, now).await?,
+        Some(ConsentUse::Standing(key)) if !consent::hold(c, key, now).await? => return Ok(false),
+        Some(ConsentUse::Standing(_)) | None => {}
     }
     add_with_grant(c, rows).await?;
     Ok(true)

@@ -10,7 +10,7 @@ use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
 use super::identity_provider::Part;
-use super::{revocation, session};
+use super::{consent, revocation, session};
 
 pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO grants (id, user_id, client_id, scopes, resource, redirect_origin, \
@@ -46,15 +46,53 @@ pub(super) async fn find(c: &mut Connection, id: &GrantId) -> Result<Option<Gran
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
+/// Whether nothing ends all grants of its kind while rows have yet to say so (see `ending`).
+macro_rules! not_ending {
+    ($grant:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM revocations e WHERE e.ending_reason IS NOT NULL AND e.ended_before > ",
+            $grant,
+            ".created_at AND (e.ending = 'user:' || ",
+            $grant,
+            ".user_id OR e.ending = 'client:' || ",
+            $grant,
+            ".client_id OR e.ending = 'resource:' || ",
+            $grant,
+            ".resource OR e.ending = 'user:' || ",
+            $grant,
+            ".user_id || ' client:' || ",
+            $grant,
+            ".client_id))"
+        )
+    };
+}
+pub(super) use not_ending;
+
 /// The grant if it is alive, and notes that it was used: for a code or a refresh token of it.
 pub(super) async fn used(
     c: &mut Connection,
     id: GrantId,
     now: Timestamp,
 ) -> Result<Option<GrantRow>, StoreError> {
-    const SQL: &str = "UPDATE grants SET last_used_at = $2 WHERE id = $1 AND revoked_at IS NULL \
-        AND expires_at > $2 RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE grants SET last_used_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND ",
+        not_ending!("grants"),
+        " RETURNING *"
+    );
     c.row(SQL, values![id.to_string(), now]).await?.as_ref().map(row).transpose()
+}
+
+/// The same without a note.
+pub(super) async fn is_alive(
+    c: &mut Connection,
+    id: GrantId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const SQL: &str = concat!(
+        "SELECT 1 FROM grants WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND ",
+        not_ending!("grants")
+    );
+    Ok(c.row(SQL, values![id.to_string(), now]).await?.is_some())
 }
 
 /// One text for each filter, so that each has its index. `$1` to `$4`: after, limit, with ended ones, now.
@@ -98,10 +136,13 @@ pub(super) async fn revoke(
     (id, reason, now): &(GrantId, RevokeReason, Timestamp),
 ) -> Result<Option<Revocation>, StoreError> {
     const SQL: &str = "UPDATE grants SET revoked_at = $2, revoke_reason = $3 WHERE id = $1 \
-        AND revoked_at IS NULL RETURNING expires_at";
+        AND revoked_at IS NULL RETURNING user_id, client_id";
     let values = values![id.to_string(), *now, word(*reason)];
     let Some(row) = c.row(SQL, values).await? else { return Ok(None) };
-    let revocation = revocation::of_grant(*id, row.time("expires_at")?);
+    if let (RevokeReason::Administrator, Some(user)) = (reason, row.maybe_text("user_id")?) {
+        consent::forget(c, (&user, &row.text("client_id")?)).await?;
+    }
+    let revocation = revocation::of_grant(*id, *now);
     revocation::write(c, std::slice::from_ref(&revocation)).await?;
     Ok(Some(revocation))
 }
@@ -112,7 +153,7 @@ macro_rules! revoke_sql {
             "UPDATE grants SET revoked_at = $1, revoke_reason = $2 ",
             "WHERE revoked_at IS NULL AND expires_at > $1",
             $filter,
-            " RETURNING id, expires_at"
+            " RETURNING id"
         )
     };
 }
@@ -131,21 +172,7 @@ pub(super) async fn revoke_all(
         (Some(_), Some(_)) => revoke_sql!(" AND user_id = $3 AND client_id = $4"),
     };
     let rows = c.rows(sql, values).await?;
-    write_down(c, &rows).await
-}
-
-/// All live ones for these resources. The last statements of their transaction.
-pub(super) async fn revoke_for(
-    c: &mut Connection,
-    resources: &[String],
-    (reason, now): (RevokeReason, Timestamp),
-) -> Result<Vec<Revocation>, StoreError> {
-    let mut rows = Vec::new();
-    for resource in resources {
-        let values = values![now, word(reason), resource.as_str()];
-        rows.extend(c.rows(revoke_sql!(" AND resource = $3"), values).await?);
-    }
-    write_down(c, &rows).await
+    write_down(c, &rows, *now).await
 }
 
 /// All live ones of some of an identity provider's people. The last statements of their transaction.
@@ -160,7 +187,7 @@ pub(super) async fn revoke_of_part(
     let Part { issuer, after, until } = part;
     let values = values![now, word(reason), issuer.as_str(), after.as_str(), until.as_str()];
     let rows = c.rows(SQL, values).await?;
-    write_down(c, &rows).await
+    write_down(c, &rows, now).await
 }
 
 /// Those of these that are live. The last statements of their transaction.
@@ -174,13 +201,16 @@ pub(super) async fn revoke_each(
         let values = values![now, word(reason), id.to_string()];
         rows.extend(c.rows(revoke_sql!(" AND id = $3"), values).await?);
     }
-    write_down(c, &rows).await
+    write_down(c, &rows, now).await
 }
 
-async fn write_down(c: &mut Connection, rows: &[Row]) -> Result<Vec<Revocation>, StoreError> {
-    let revoked = |row: &Row| -> Result<_, StoreError> {
-        Ok(revocation::of_grant(row.parsed("id")?, row.time("expires_at")?))
-    };
+async fn write_down(
+    c: &mut Connection,
+    rows: &[Row],
+    now: Timestamp,
+) -> Result<Vec<Revocation>, StoreError> {
+    let revoked =
+        |row: &Row| -> Result<_, StoreError> { Ok(revocation::of_grant(row.parsed("id")?, now)) };
     let revocations = rows.iter().map(revoked).collect::<Result<Vec<_>, _>>()?;
     revocation::write(c, &revocations).await?;
     Ok(revocations)
@@ -206,7 +236,7 @@ pub(super) fn row(row: &Row) -> Result<GrantRow, StoreError> {
     })
 }
 
-const fn word(reason: RevokeReason) -> &'static str {
+pub(super) const fn word(reason: RevokeReason) -> &'static str {
     match reason {
         RevokeReason::CodeReplay => "code_replay",
         RevokeReason::RefreshReuse => "refresh_reuse",
@@ -219,7 +249,7 @@ const fn word(reason: RevokeReason) -> &'static str {
     }
 }
 
-fn reason(text: &str) -> Result<RevokeReason, StoreError> {
+pub(super) fn reason(text: &str) -> Result<RevokeReason, StoreError> {
     Ok(match text {
         "code_replay" => RevokeReason::CodeReplay,
         "refresh_reuse" => RevokeReason::RefreshReuse,

@@ -6,8 +6,9 @@ use crate::id::{ClientId, GrantId, UserId};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::grant::{
-    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, GrantFilter, GrantRow,
-    GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason, RevokedToken, Rotated,
+    AuthorizationRequestRow, CodeRedemption, CodeRow, Consent, ConsentKey, ConsentUse, GrantFilter,
+    GrantOf, GrantRow, GrantStore, NewRefreshToken, Redeemed, RefreshRotation, RevokeReason,
+    RevokedToken, Rotated,
 };
 use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
@@ -18,6 +19,7 @@ use super::clean_up;
 use super::code;
 use super::consent;
 use super::database::SqlDatabase;
+use super::ending;
 use super::grant;
 use super::refresh;
 use super::revocation;
@@ -81,8 +83,9 @@ impl GrantStore for SqlDatabase {
         session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
+        consent: Option<&ConsentUse>,
     ) -> Result<bool, StoreError> {
-        let rows = (*session, (grant.clone(), code.clone()));
+        let rows = (*session, (grant.clone(), code.clone()), consent.cloned());
         self.named("add_with_grant codes")
             .write(rows, |c, rows| Box::pin(code::add_in_session(c, rows)))
             .await
@@ -190,6 +193,10 @@ impl GrantStore for SqlDatabase {
         self.shared.revoked.contains(grant_id, jti)
     }
 
+    fn are_all_revoked(&self, grant_id: GrantId, of: &GrantOf<'_>) -> bool {
+        self.shared.revoked.contains_all_of(grant_id, of)
+    }
+
     fn is_client_revoked(&self, client_id: &str, issued_at: i64) -> bool {
         self.shared.revoked.contains_client(client_id, issued_at)
     }
@@ -220,11 +227,11 @@ impl GrantStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let which = (user_id, client_id.clone(), now);
-        let revoked = self
+        let ended = self
             .named("withdraw consents")
             .write(which, |c, which| Box::pin(consent::withdraw(c, which)))
             .await?;
-        Ok(self.revoked(&revoked))
+        Ok(self.finish(ended).await)
     }
 
     async fn first_use(
@@ -240,6 +247,7 @@ impl GrantStore for SqlDatabase {
     }
 
     async fn clean_up(&self, now: Timestamp) -> Result<u64, StoreError> {
-        clean_up::clean_up(&self.backend(), now).await
+        let ended = ending::finish_all(&self.backend(), &self.shared.revoked).await?;
+        Ok(ended + clean_up::clean_up(&self.backend(), now).await?)
     }
 }

@@ -13,6 +13,7 @@ mod consent;
 mod database;
 mod device;
 mod ended_account;
+mod ending;
 mod grant;
 mod grants;
 mod identity_provider;

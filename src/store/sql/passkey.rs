@@ -9,9 +9,9 @@ use crate::store::error::StoreError;
 use crate::store::passkey::{
     PasskeyAdded, PasskeyRemoved, PasskeyRow, PasskeySetUp, PasskeyStore, PasskeyUse,
 };
-use crate::store::revoked::Revocation;
 
 use super::database::SqlDatabase;
+use super::ending::Ended;
 use super::{authenticator, link, user};
 
 struct New {
@@ -55,11 +55,11 @@ impl PasskeyStore for SqlDatabase {
     }
 
     async fn set_up_passkey(&self, new: &PasskeySetUp) -> Result<PasskeyAdded, StoreError> {
-        let (added, revoked) = self
+        let (added, ended) = self
             .named("set_up passkeys")
             .write(new.clone(), |c, new| Box::pin(set_up(c, new)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(added)
     }
 
@@ -87,7 +87,7 @@ async fn find(c: &mut Connection, id: &String) -> Result<Option<PasskeyRow>, Sto
 async fn set_up(
     c: &mut Connection,
     new: &PasskeySetUp,
-) -> Result<(PasskeyAdded, Vec<Revocation>), StoreError> {
+) -> Result<(PasskeyAdded, Ended), StoreError> {
     const ALONE: &str = "UPDATE passkeys SET alone = 1 WHERE user_id = $1 AND credential_id = $2";
     let PasskeySetUp { row, most, recovery_codes, second, link, mark, at } = new;
     let (id, user) = (row.user_id, row.user_id.to_string());
@@ -95,18 +95,18 @@ async fn set_up(
     lock(c, &user).await?;
     let came_by = link::find(c, &(*link, *at)).await?;
     if came_by.is_none_or(|link| link.user_id != id) {
-        return Ok((PasskeyAdded::Refused, Vec::new()));
+        return Ok((PasskeyAdded::Refused, Ended::default()));
     }
     let (most, recovery_codes, guard) = (*most, recovery_codes.clone(), None);
     let new = New { row: row.clone(), most, recovery_codes, guard, second: *second };
     let added = add(c, &new).await?;
     if added == PasskeyAdded::Refused {
-        return Ok((added, Vec::new()));
+        return Ok((added, Ended::default()));
     }
     user::set_passkey_login(c, (&user, mark)).await?;
-    let revoked = user::end_what_was_opened(c, (id, *at)).await?;
+    let ended = user::end_what_was_opened(c, (id, *at)).await?;
     c.execute(ALONE, values![user, row.credential_id.as_str()]).await?;
-    Ok((added, revoked))
+    Ok((added, ended))
 }
 
 async fn add(c: &mut Connection, new: &New) -> Result<PasskeyAdded, StoreError> {

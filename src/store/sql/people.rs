@@ -56,11 +56,11 @@ impl PersonStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let new = (user_id, password_hash.to_owned(), link.copied(), now);
-        let (set, revoked) = self
+        let (set, ended) = self
             .named("set_password users")
             .write(new, |c, new| Box::pin(user::set_password(c, new)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(set)
     }
 
@@ -89,29 +89,29 @@ impl PersonStore for SqlDatabase {
 
     async fn disable_user(&self, id: UserId, at: Option<Timestamp>) -> Result<bool, StoreError> {
         let new = (id, at);
-        let (found, revoked) = self
+        let (found, ended) = self
             .named("disable users")
             .write(new, |c, new| Box::pin(user::disable(c, new)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(found)
     }
 
     async fn step_down(&self, id: UserId, how: StepDown) -> Result<UserRemoved, StoreError> {
-        let (done, revoked) = self
+        let (done, ended) = self
             .named("step_down users")
             .write((id, how), |c, asked| Box::pin(user_removal::step_down(c, asked)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(done)
     }
 
     async fn remove_user(&self, removal: &UserRemoval) -> Result<UserRemoved, StoreError> {
-        let (removed, revoked) = self
+        let (removed, ended) = self
             .named("remove users")
             .write(removal.clone(), |c, asked| Box::pin(user_removal::remove(c, asked)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(removed)
     }
 

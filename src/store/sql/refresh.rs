@@ -32,10 +32,12 @@ pub(super) async fn find(
     c: &mut Connection,
     token: &Digest,
 ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
-    const SQL: &str = "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
-        t.dpop_jkt AS token_dpop_jkt \
-        FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
-        WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL";
+    const SQL: &str = concat!(
+        "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
+         t.dpop_jkt AS token_dpop_jkt FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
+         WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL AND ",
+        grant::not_ending!("g")
+    );
     let Some(row) = c.row(SQL, values![*token]).await? else { return Ok(None) };
     let scopes = row.parsed("token_scopes")?;
     let expires_at = row.time("token_expires_at")?;
@@ -93,10 +95,7 @@ async fn lost(
         return Ok((Rotated::Refused, None)); // expired
     }
     let grant_id = row.parsed("grant_id")?;
-    let alive = grant::find(c, &grant_id)
-        .await?
-        .is_some_and(|grant| grant.revoked_at.is_none() && grant.expires_at > asked.now);
-    if !alive {
+    if !grant::is_alive(c, grant_id, asked.now).await? {
         return Ok((Rotated::GrantEnded, None));
     }
     let in_time = row.maybe_time("replay_until")?.is_some_and(|until| asked.now <= until);

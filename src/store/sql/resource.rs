@@ -5,10 +5,11 @@ use crate::store::error::StoreError;
 use crate::store::grant::RevokeReason;
 use crate::store::page::{Page, PageRequest};
 use crate::store::resource::{ResourceChange, ResourceRow};
-use crate::store::revoked::Revocation;
+use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
-use super::{grant, tool_pin};
+use super::ending::{self, Ended};
+use super::tool_pin;
 
 /// `false` where the id, the URI or an alias is taken.
 pub(super) async fn add(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
@@ -145,7 +146,7 @@ pub(super) async fn list_proxied(c: &mut Connection) -> Result<Vec<ResourceRow>,
 pub(super) async fn delete(
     c: &mut Connection,
     (id, keep_pins, now): &(String, bool, Timestamp),
-) -> Result<(bool, Vec<Revocation>), StoreError> {
+) -> Result<(bool, Ended), StoreError> {
     const URIS: &str = "SELECT uri FROM resource_uris WHERE resource_id = $1 ORDER BY uri";
     let id = id.as_str();
     let uris = c.rows(URIS, values![id]).await?;
@@ -157,7 +158,16 @@ pub(super) async fn delete(
         tool_pin::delete_all(c, id).await?;
     }
     let uris = uris.iter().map(|row| row.text("uri")).collect::<Result<Vec<_>, _>>()?;
-    Ok((gone.is_some(), grant::revoke_for(c, &uris, (RevokeReason::Administrator, *now)).await?))
+    // What comes to this place next is another server, which nobody has said yes to.
+    for uri in &uris {
+        c.execute("DELETE FROM consents WHERE resource = $1", values![uri.as_str()]).await?;
+    }
+    let mut ended = Ended::default();
+    for uri in uris {
+        let why = (RevokeReason::Administrator, *now);
+        ended = ended.and(ending::end_all(c, Whose::Resource(uri), why).await?);
+    }
+    Ok((gone.is_some(), ended))
 }
 
 fn row(row: &Row) -> Result<ResourceRow, StoreError> {

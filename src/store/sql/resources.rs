@@ -73,11 +73,11 @@ impl ResourceStore for SqlDatabase {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let which = (id.to_owned(), keep_pins, now);
-        let (found, revoked) = self
+        let (found, ended) = self
             .named("delete resources")
             .write(which, |c, which| Box::pin(resource::delete(c, which)))
             .await?;
-        self.shared.revoked.add(&revoked);
+        self.finish(ended).await;
         Ok(found)
     }
 

@@ -4,13 +4,14 @@ use crate::id::UserId;
 use crate::store::connection::{Connection, Row, values};
 use crate::store::digest::Digest;
 use crate::store::error::StoreError;
-use crate::store::grant::{GrantFilter, RevokeReason};
+use crate::store::grant::RevokeReason;
 use crate::store::page::{Page, PageRequest};
 use crate::store::person::{ExternalIdentity, OwnLogin, UserProfile, UserRow};
-use crate::store::revoked::Revocation;
+use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
-use super::{ended_account, grant};
+use super::ending::{self, Ended};
+use super::{consent, ended_account};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, passkey_login, \
@@ -98,7 +99,7 @@ pub(super) async fn has_administrator(c: &mut Connection, (): &()) -> Result<boo
 pub(super) async fn set_password(
     c: &mut Connection,
     (id, hash, link, now): &(UserId, String, Option<Digest>, Timestamp),
-) -> Result<(bool, Vec<Revocation>), StoreError> {
+) -> Result<(bool, Ended), StoreError> {
     const TAKE: &str = "DELETE FROM links WHERE link = $1 AND user_id = $2 AND expires_at > $3";
     const SET: &str = "UPDATE users SET password_hash = $2, passkey_login = NULL WHERE id = $1";
     let user = id.to_string();
@@ -107,10 +108,10 @@ pub(super) async fn set_password(
     if let Some(link) = link
         && c.execute(TAKE, values![*link, user.as_str(), *now]).await? != 1
     {
-        return Ok((false, Vec::new()));
+        return Ok((false, Ended::default()));
     }
     if c.execute(SET, values![user.as_str(), hash.as_str()]).await? != 1 {
-        return Ok((false, Vec::new()));
+        return Ok((false, Ended::default()));
     }
     Ok((true, end_what_was_opened(c, (*id, *now)).await?))
 }
@@ -119,18 +120,19 @@ pub(super) async fn set_password(
 pub(super) async fn end_what_was_opened(
     c: &mut Connection,
     (id, now): (UserId, Timestamp),
-) -> Result<Vec<Revocation>, StoreError> {
+) -> Result<Ended, StoreError> {
     let user = id.to_string();
     // Other links would still open the door to whoever has them.
     c.execute("DELETE FROM links WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
     // Nor does a passkey of whoever knew the old password. The person's own stay beside the new one, or a link alone would
     // get past their second factor.
-    c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user]).await?;
+    c.execute("UPDATE passkeys SET alone = 0 WHERE user_id = $1", values![user.as_str()]).await?;
+    // An app that they let in would have the next grant without a question.
+    consent::forget_all(c, &user).await?;
     // What a thief of the old password let an app have, or let the broker use in this person's name.
     ended_account::end_all(c, (id, now)).await?;
-    let filter = GrantFilter { user_id: Some(id), client_id: None, ended: false };
-    grant::revoke_all(c, &(filter, RevokeReason::Password, now)).await
+    ending::end_all(c, Whose::User(id), (RevokeReason::Password, now)).await
 }
 
 /// Changes nothing, but lets nobody else change how this person logs in meanwhile.
@@ -192,16 +194,16 @@ pub(super) async fn set_administrator(
 pub(super) async fn disable(
     c: &mut Connection,
     (id, at): &(UserId, Option<Timestamp>),
-) -> Result<(bool, Vec<Revocation>), StoreError> {
+) -> Result<(bool, Ended), StoreError> {
     const SQL: &str = "UPDATE users SET disabled_at = $2 WHERE id = $1";
     let user = id.to_string();
     let found = c.execute(SQL, values![user.as_str(), *at]).await? == 1;
-    let (true, Some(now)) = (found, *at) else { return Ok((found, Vec::new())) };
+    let (true, Some(now)) = (found, *at) else { return Ok((found, Ended::default())) };
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
     ended_account::end_all(c, (*id, now)).await?;
-    let filter = GrantFilter { user_id: Some(*id), client_id: None, ended: false };
-    Ok((true, grant::revoke_all(c, &(filter, RevokeReason::Disabled, now)).await?))
+    let why = (RevokeReason::Disabled, now);
+    Ok((true, ending::end_all(c, Whose::User(*id), why).await?))
 }
 
 pub(super) async fn logged_in(

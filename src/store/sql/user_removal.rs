@@ -3,11 +3,12 @@
 use crate::id::UserId;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
-use crate::store::grant::{GrantFilter, RevokeReason};
+use crate::store::grant::RevokeReason;
 use crate::store::person::{StepDown, UserRemoval, UserRemoved};
-use crate::store::revoked::Revocation;
+use crate::store::revoked::Whose;
 
-use super::{ended_account, grant, logout, session, user};
+use super::ending::{self, Ended};
+use super::{ended_account, logout, session, user};
 
 /// What is about a user and keyed by the id.
 const OF_USER: [&str; 6] = [
@@ -23,17 +24,17 @@ const OF_USER: [&str; 6] = [
 pub(super) async fn remove(
     c: &mut Connection,
     asked: &UserRemoval,
-) -> Result<(UserRemoved, Vec<Revocation>), StoreError> {
+) -> Result<(UserRemoved, Ended), StoreError> {
     const SQL: &str = "DELETE FROM users WHERE id = $1";
     if user::find(c, &asked.id).await?.is_none() {
-        return Ok((UserRemoved::Unknown, Vec::new()));
+        return Ok((UserRemoved::Unknown, Ended::default()));
     }
     if asked.keep_last_administrator && !leaves_administrator(c, &asked.id).await? {
-        return Ok((UserRemoved::LastAdministrator, Vec::new()));
+        return Ok((UserRemoved::LastAdministrator, Ended::default()));
     }
     let id = asked.id.to_string();
     if c.execute(SQL, values![id.as_str()]).await? != 1 {
-        return Ok((UserRemoved::Unknown, Vec::new()));
+        return Ok((UserRemoved::Unknown, Ended::default()));
     }
     session::end_all(c, &asked.id).await?;
     // After the sessions: who was just allowing something in one of them has done so, or will not.
@@ -46,9 +47,8 @@ pub(super) async fn remove(
     let wrong_codes = format!("user_code:{id}");
     c.execute("DELETE FROM login_failures WHERE attempt_key = $1", values![wrong_codes]).await?;
     end_approvals(c, (&asked.issuer, &id)).await?;
-    let filter = GrantFilter { user_id: Some(asked.id), client_id: None, ended: false };
-    let revoked = grant::revoke_all(c, &(filter, RevokeReason::Disabled, asked.at)).await?;
-    Ok((UserRemoved::Done, revoked))
+    let why = (RevokeReason::Disabled, asked.at);
+    Ok((UserRemoved::Done, ending::end_all(c, Whose::User(asked.id), why).await?))
 }
 
 /// Every log-in in which a client got something, also those that are long over here: the client may have a session of its own.
@@ -71,15 +71,15 @@ async fn leaves_administrator(c: &mut Connection, id: &UserId) -> Result<bool, S
 pub(super) async fn step_down(
     c: &mut Connection,
     (id, how): &(UserId, StepDown),
-) -> Result<(UserRemoved, Vec<Revocation>), StoreError> {
+) -> Result<(UserRemoved, Ended), StoreError> {
     const ABLE: &str = "SELECT 1 FROM users WHERE id = $1 AND disabled_at IS NULL AND \
         (password_hash IS NOT NULL OR passkey_login IS NOT NULL OR EXISTS (SELECT 1 FROM identities WHERE identities.user_id = users.id))";
     let left = leaves_administrator(c, id).await?;
     if !left && c.row(ABLE, values![id.to_string()]).await?.is_some() {
-        return Ok((UserRemoved::LastAdministrator, Vec::new()));
+        return Ok((UserRemoved::LastAdministrator, Ended::default()));
     }
     let (found, revoked) = match how {
-        StepDown::Role => (user::set_administrator(c, &(*id, false)).await?, Vec::new()),
+        StepDown::Role => (user::set_administrator(c, &(*id, false)).await?, Ended::default()),
         StepDown::Access(at) => user::disable(c, &(*id, Some(*at))).await?,
     };
     Ok((if found { UserRemoved::Done } else { UserRemoved::Unknown }, revoked))

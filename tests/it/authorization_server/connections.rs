@@ -185,6 +185,26 @@ async fn who_disconnects_has_the_tokens_given_back_and_deleted() {
     assert!(!log.contains("refresh-first") && !log.contains("c0de"));
 }
 
+// RFC 7636 §7.1
+#[tokio::test]
+async fn the_store_alone_has_no_verifier_of_a_connection_under_way() {
+    let world = World::new().await;
+    let mut browser = Browser::of_the_administrator(&world.product).await;
+    let begun = begins(&mut browser).await;
+    let path = world.product.directory.path().join("data/broker.db");
+    let file = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT pending FROM sessions WHERE pending IS NOT NULL";
+    let pending: String = file.query_row(sql, [], |row| row.get(0)).unwrap();
+    let issuer = world.fake.url().to_string();
+    let back = back(&begun, &[("code", "c0de"), ("iss", issuer.trim_end_matches('/'))]);
+    assert_eq!(browser.get(&back).await.status, 303);
+    let sent = world.at("/token")[0].body.clone();
+    let mut fields = url::form_urlencoded::parse(sent.as_bytes());
+    let verifier = fields.find(|(name, _)| name == "code_verifier").unwrap().1;
+    assert!(verifier.len() > 20 && !pending.contains(&*verifier), "{pending}");
+    assert!(!pending.contains(&parameter(&begun, "state")), "{pending}");
+}
+
 /// An account is a person's: who else could be meant is refused, and nobody is asked.
 #[tokio::test]
 async fn a_client_that_acts_for_itself_has_no_account() {

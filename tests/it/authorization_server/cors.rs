@@ -6,7 +6,7 @@ use crate::support::raw_http::{Answer, Request};
 const PAGE: &str = "https://page.example";
 
 /// For everybody: documents, and endpoints where a client proves itself in the request.
-const OPEN: [(&str, &str); 11] = [
+const OPEN: [(&str, &str); 16] = [
     ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/openid-configuration"),
     ("GET", "/.well-known/oauth-protected-resource"),
@@ -14,16 +14,26 @@ const OPEN: [(&str, &str); 11] = [
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/jwks"),
     ("POST", "/token"),
+    ("POST", "/par"),
+    ("POST", "/device_authorization"),
     ("POST", "/register"),
+    ("GET", "/register/x"),
+    ("PUT", "/register/x"),
+    ("DELETE", "/register/x"),
     ("POST", "/revoke"),
     ("GET", "/userinfo"),
     ("POST", "/userinfo"),
 ];
 /// For people's browsers to go to, for servers to ask, and for administrators.
-const CLOSED: [(&str, &str); 18] = [
+const CLOSED: [(&str, &str); 23] = [
     ("GET", "/authorize"),
     ("POST", "/authorize"),
     ("POST", "/introspect"),
+    ("GET", "/device"),
+    ("POST", "/device"),
+    ("POST", "/device/answer"),
+    ("GET", "/approvals"),
+    ("POST", "/approvals/x"),
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/login/link/x"),
@@ -62,6 +72,8 @@ async fn any_page_may_read_what_is_public_but_never_with_cookies() {
     for (method, path) in OPEN {
         let (preflight, answer) = asked(&product, method, path).await;
         assert_eq!((allowed(&preflight), allowed(&answer)), ("*".into(), "*".into()), "{path}");
+        let methods = preflight.header("access-control-allow-methods");
+        assert!(methods.split(',').any(|known| known == method), "{path}: {methods}");
         let headers = preflight.header("access-control-allow-headers");
         for name in ["authorization", "dpop", "mcp-protocol-version"] {
             assert!(headers.contains(name), "{path}: {headers}");

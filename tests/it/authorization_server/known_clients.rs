@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::child::{Served, command, command_beside};
 use crate::support::fake_http::{FakeHttp, Reply};
-use crate::support::raw_http::Request;
+use crate::support::raw_http::{Answer, Request};
 
 const REDIRECT: &str = "http://127.0.0.1/cb";
 
@@ -68,9 +68,9 @@ async fn where_a_host_does_not_say_the_document_stays() {
     assert_eq!(shown["documents"][0]["client_name"], "Shop");
 }
 
-#[tokio::test]
-async fn a_catalogue_of_the_operators_serves_while_the_host_is_away() {
-    let host = FakeHttp::start(Reply::status(503)).await;
+/// What comes of an authorization request of a client in the catalogue, whose host answers this.
+async fn asks(says: u16) -> Answer {
+    let host = FakeHttp::start(Reply::status(says)).await;
     let directory = folder(&document(&host, &[REDIRECT]));
     let served = Served::start(directory.path(), SETTINGS, &[]).await;
     let asked = format!(
@@ -78,9 +78,23 @@ async fn a_catalogue_of_the_operators_serves_while_the_host_is_away() {
         host.url(),
         "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     );
-    let led = served.send(Request::new("GET", &asked)).await;
+    served.send(Request::new("GET", &asked)).await
+}
+
+#[tokio::test]
+async fn a_catalogue_of_the_operators_serves_while_the_host_is_away() {
+    let led = asks(503).await;
     assert_eq!(led.status, 303, "{led:?}");
     assert!(led.header("location").starts_with("/login"), "{led:?}");
+}
+
+// CIMD §6 — N100
+#[tokio::test]
+async fn no_catalogue_serves_against_a_host_that_says_its_document_is_not_there() {
+    for status in [404, 410] {
+        let refused = asks(status).await;
+        assert_eq!((refused.status, &*refused.header("location")), (400, ""), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -58,3 +58,4 @@ mod signing;
 mod sites;
 mod start_again;
 mod stored_providers;
+mod waiting;

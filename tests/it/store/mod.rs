@@ -5,8 +5,10 @@
 mod approvals;
 mod authenticators;
 mod clients;
+mod consents;
 mod copy;
 mod devices;
+mod endings;
 mod faults;
 mod grants;
 mod identity_providers;

@@ -198,7 +198,7 @@ async fn what_is_allowed_while_somebody_is_logged_out_ends_with_it(store: Store)
             }),
         };
         let (allowed, _) = tokio::join!(
-            store.add_grant_with_code(&row.session, &grant, &code),
+            store.add_grant_with_code(&row.session, &grant, &code, None),
             store.log_out(&which, after(1))
         );
         let ended = store.is_revoked(Some(grant.id), None)

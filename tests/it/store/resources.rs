@@ -16,7 +16,7 @@ on_both! {
     a_change_leaves_what_it_does_not_name;
 }
 
-fn resource(id: &str, uris: &[&str]) -> ResourceRow {
+pub(super) fn resource(id: &str, uris: &[&str]) -> ResourceRow {
     ResourceRow {
         id: id.to_owned(),
         uri: uris[0].to_owned(),

@@ -103,7 +103,7 @@ pub(crate) fn claim(at: i64) -> NoticeClaim {
 pub(crate) async fn allow(store: &Store, grant: &GrantRow, code: &CodeRow) {
     let session = session(&grant.id.to_string(), user_id());
     store.add_session(&session).await.unwrap();
-    assert!(store.add_grant_with_code(&session.session, grant, code).await.unwrap());
+    assert!(store.add_grant_with_code(&session.session, grant, code, None).await.unwrap());
     assert!(store.end_session(&session.session).await.unwrap());
 }
 

@@ -11,8 +11,7 @@ use super::FakeStore;
 #[async_trait]
 impl ClientStore for FakeStore {
     async fn find_client(&self, id: &ClientId) -> Result<Option<ClientRow>, StoreError> {
-        let _ = id;
-        Ok(None)
+        Ok(self.lock().clients.iter().find(|row| row.id == *id).cloned())
     }
     async fn add_client(&self, _row: &ClientRow) -> Result<bool, StoreError> {
         unimplemented!()

@@ -52,14 +52,33 @@ impl GrantStore for FakeStore {
         session: &Digest,
         grant: &GrantRow,
         code: &CodeRow,
+        consent: Option<&ConsentUse>,
     ) -> Result<bool, StoreError> {
         let _ = code;
         let mut inner = self.lock();
-        let lives = inner.sessions.iter().any(|row| row.session == *session);
-        if lives {
-            inner.grants.push(grant.clone());
+        if inner.ends_meanwhile {
+            inner.sessions.clear();
         }
-        Ok(lives)
+        if !inner.sessions.iter().any(|row| row.session == *session) {
+            return Ok(false);
+        }
+        match consent {
+            Some(ConsentUse::Given(given)) => {
+                let mut given = given.clone();
+                if let Some(at) = inner.consents.iter().position(|known| known.key == given.key) {
+                    given.scopes = inner.consents.remove(at).scopes.union(&given.scopes);
+                }
+                inner.consents.push(given);
+            }
+            Some(ConsentUse::Standing(key)) => {
+                if !inner.consents.iter().any(|known| known.key == *key) {
+                    return Ok(false);
+                }
+            }
+            None => {}
+        }
+        inner.grants.push(grant.clone());
+        Ok(true)
     }
     async fn add_grant(&self, _grant: &GrantRow) -> Result<(), StoreError> {
         unimplemented!()
@@ -123,6 +142,9 @@ impl GrantStore for FakeStore {
     fn is_revoked(&self, _grant_id: Option<GrantId>, _jti: Option<&str>) -> bool {
         false
     }
+    fn are_all_revoked(&self, _grant_id: GrantId, _of: &GrantOf<'_>) -> bool {
+        false
+    }
     fn is_client_revoked(&self, _client_id: &str, _issued_at: i64) -> bool {
         false
     }
@@ -138,9 +160,6 @@ impl GrantStore for FakeStore {
         let mut inner = self.lock();
         inner.consents.retain(|known| known.key != consent.key);
         inner.consents.push(consent.clone());
-        if inner.ends_meanwhile {
-            inner.sessions.clear();
-        }
         Ok(())
     }
     async fn list_consents(&self, user_id: UserId) -> Result<Vec<Consent>, StoreError> {

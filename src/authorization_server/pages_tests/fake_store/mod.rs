@@ -29,6 +29,7 @@ pub(super) struct Inner {
     pub(super) session_looks: usize,
     pub(super) attempts: HashMap<String, LoginAttempts>,
     pub(super) requests: Vec<AuthorizationRequestRow>,
+    pub(super) clients: Vec<ClientRow>,
     pub(super) grants: Vec<GrantRow>,
     pub(super) consents: Vec<Consent>,
     pub(super) authenticators: Vec<AuthenticatorRow>,
@@ -43,7 +44,7 @@ pub(super) struct Inner {
     pub(super) set_meanwhile: Option<String>,
     /// The same once somebody has looked whether there is an authenticator app.
     pub(super) set_at_authenticator: Option<String>,
-    /// Whether everybody is logged out once a consent is remembered.
+    /// Whether everybody is logged out while a consent is remembered.
     pub(super) ends_meanwhile: bool,
 }
 

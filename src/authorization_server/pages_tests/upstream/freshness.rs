@@ -61,6 +61,18 @@ async fn prompt_login_is_passed_on_and_select_account_needs_no_proof() {
     assert!(!sent.contains("prompt") && !sent.contains("max_age"), "{sent}");
 }
 
+// OIDC Core §3.1.2.1
+#[tokio::test]
+async fn whom_the_client_expects_is_passed_on() {
+    let (provider, site, mut browser) = start().await;
+    let site = (&site, &provider);
+    let expects = |pending: &mut Pending| pending.login_hint = Some("ada@contoso.example".into());
+    let (_, sent) = log_in(&mut browser, site, &json!(NOW), expects).await;
+    assert!(sent.contains("login_hint=ada%40contoso.example"), "{sent}");
+    let (_, sent) = log_in(&mut browser, site, &json!(NOW), |_| ()).await;
+    assert!(!sent.contains("login_hint"), "{sent}");
+}
+
 // RFC 9470 §5
 #[tokio::test]
 async fn how_strong_a_login_has_to_be_is_passed_on_and_what_the_provider_says_counts() {
