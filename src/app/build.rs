@@ -38,7 +38,7 @@ use super::sealing::SealStatus;
 use super::trust::Trust;
 use super::upstream_credentials::Materials;
 use super::verifiers::Verifiers;
-use super::watched;
+use super::watched::{self, Watching};
 use super::{beside, call_steps, folded, map, platform, readiness, servers};
 
 impl App {
@@ -143,7 +143,8 @@ impl App {
         let catalog = Arc::new(super::parts::catalog(&config)?);
         let facts = facts(&config, &graph, &toolbox);
         let source = super::policy::Source::new(&config, facts);
-        let (watched, traces, shown) = watched::watch(&config, &toolbox, &auditor, &around)?;
+        let Watching { watched, traces, tools: shown } =
+            watched::watch(&config, &toolbox, &auditor, &around)?;
         let (policy, reloader) = super::reload::start(source, auditor.clone(), around.clone())?;
         super::flat_permissions::at_start(&config, policy.current().policy())?;
         let decider = Decider { policy: policy.clone(), max_timeout: config.graph.timeout };

@@ -175,9 +175,9 @@ impl Tracing {
         attributes.push(("broker.status", status(ended.status).into()));
         let decided = ended.decision.map(|decided| ("broker.decision", effect(decided).into()));
         attributes.extend(decided);
-        let (error, took) = (ended.error_code.map(Code::as_str), Some(ended.took));
+        let error = ended.error_code.map(Code::as_str);
         attributes.extend(ended.reason.map(|reason| ("broker.reason", reason.into())));
-        self.request(context, Told { name, took, attributes, error, tool });
+        self.request(context, Told { name, took: Some(ended.took), attributes, error, tool });
     }
 
     /// The span of a request: it hangs under whoever called us, and everything we do for it hangs under it. It is sent when the

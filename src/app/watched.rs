@@ -46,6 +46,14 @@ impl Watched {
     }
 }
 
+/// What is shown of the broker, each where somebody wants it.
+pub(super) struct Watching {
+    pub(super) watched: Option<Watched>,
+    pub(super) traces: Option<Traces>,
+    /// Which tools are shown by name.
+    pub(super) tools: Arc<Tools>,
+}
+
 /// Counts, and makes traces of, what `auditor` records from now on, as far as either is wanted; with the names of tools that
 /// may be shown.
 ///
@@ -57,7 +65,7 @@ pub(super) fn watch(
     toolbox: &Toolbox,
     auditor: &Auditor,
     (clock, random): &(Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<(Option<Watched>, Option<Traces>, Arc<Tools>), AppError> {
+) -> Result<Watching, AppError> {
     let (watched, traces) = (Watched::new(config, clock), Traces::new(config, &**random)?);
     let servers = config.upstream.servers.iter().map(|server| server.id.clone()).collect();
     let tools = Arc::new(Tools::new(toolbox.names(), servers));
@@ -71,7 +79,7 @@ pub(super) fn watch(
     if !observers.is_empty() {
         auditor.observe(observers);
     }
-    Ok((watched, traces, tools))
+    Ok(Watching { watched, traces, tools })
 }
 
 /// The page for administrators on the main listener, where there is no listener for it.

@@ -144,7 +144,8 @@ impl Connections {
         let renewing = async move {
             let key = (row.user_id, row.server.clone(), row.version);
             let renewing = &connections.0.renewing.0;
-            let outcome = renewing.get_with(key.clone(), connections.renew(row, kept)).await;
+            let outcome =
+                renewing.get_with(key.clone(), Box::pin(connections.renew(row, kept))).await;
             renewing.invalidate(&key).await;
             outcome
         };

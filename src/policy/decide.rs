@@ -122,10 +122,11 @@ impl Policy {
         let registered = beside(&ask.operation).and_then(|beside| beside.step(ask.who.scopes));
         verdict.decision.evaluated = seen.iter().map(Seen::step).chain(registered).collect();
         let open = verdict.rule.is_none() && verdict.decision.missing_scopes.is_empty();
-        if open && !is_about_a_server(&ask.operation) {
-            if let Needed::Login(login) = self.login_needed(ask, &|_| true) {
-                verdict.decision.login = Some(login);
-            }
+        if open
+            && !is_about_a_server(&ask.operation)
+            && let Needed::Login(login) = self.login_needed(ask, &|_| true)
+        {
+            verdict.decision.login = Some(login);
         }
         verdict
     }

@@ -236,9 +236,9 @@ async fn a_line_of_the_log_says_of_which_request_and_trace_it_is() {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap()
     };
-    let server = "https://weather.example/mcp";
-    beside(&["server", "add", "weather", server, "--scope", "weather:read"]);
-    let mint = ["token", "mint", "--sub", "ada", "--scope", "weather:read", "--resource", server];
+    let resource = "https://weather.example/mcp";
+    beside(&["server", "add", "weather", resource, "--scope", "weather:read"]);
+    let mint = ["token", "mint", "--sub", "ada", "--scope", "weather:read", "--resource", resource];
     let minted = beside(&mint);
     let token = minted.lines().find_map(|line| line.strip_prefix("Token: ")).unwrap();
     let asked = Request::new("GET", "/forward-auth/weather?tool=a")

@@ -104,13 +104,13 @@ mod tests {
         SocketAddr::from(([1, 1, 1, 1], 0))
     }
 
-    /// Names that end in `.dead` are looked up until a permit is there; how often they were begun.
+    /// Names that end in `-dead` are looked up until a permit is there; how often they were begun.
     fn lookups() -> (Arc<Lookups>, Arc<AtomicUsize>, Arc<Semaphore>) {
         let (begun, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let (counted, waited) = (Arc::clone(&begun), Arc::clone(&gate));
         let lookups = Lookups::with(move |host| {
             let gate = Arc::clone(&waited);
-            let is_dead = host.ends_with(".dead");
+            let is_dead = host.ends_with("-dead");
             if is_dead {
                 counted.fetch_add(1, Ordering::Relaxed);
             }
@@ -131,7 +131,7 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..1_000 {
             let lookups = Arc::clone(&lookups);
-            waiting.spawn(async move { lookups.find("zone.dead").await });
+            waiting.spawn(async move { lookups.find("zone-dead").await });
         }
         tokio::task::yield_now().await;
         assert_eq!(lookups.find("zone.alive").await.unwrap(), [address()]);
@@ -148,11 +148,11 @@ mod tests {
     async fn one_that_all_have_given_up_is_not_begun_again_until_it_has_ended() {
         let (lookups, begun, gate) = lookups();
         for _ in 0..3 {
-            assert!(lookups.find("zone.dead").now_or_never().is_none());
+            assert!(lookups.find("zone-dead").now_or_never().is_none());
         }
         assert_eq!(begun.load(Ordering::Relaxed), 1);
         gate.add_permits(2);
-        assert_eq!(lookups.find("zone.dead").await.unwrap(), [address()]);
+        assert_eq!(lookups.find("zone-dead").await.unwrap(), [address()]);
         assert_eq!(begun.load(Ordering::Relaxed), 2, "what it found is not handed out late");
     }
 
@@ -160,7 +160,7 @@ mod tests {
     async fn names_without_an_answer_have_no_more_than_their_share_of_threads() {
         let (lookups, begun, gate) = lookups();
         for number in 0..MOST + 10 {
-            let host = format!("{number}.dead");
+            let host = format!("{number}-dead");
             assert_eq!(lookups.find(&host).now_or_never().is_some(), number >= MOST, "{number}");
         }
         assert_eq!(begun.load(Ordering::Relaxed), MOST);

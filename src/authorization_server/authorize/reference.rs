@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::form::Form;
+use crate::authorization_server::guesses::Attempt;
 use crate::authorization_server::mark::Marked;
 use crate::authorization_server::pages::Fault;
 use crate::authorization_server::server::AuthorizationServer;
@@ -36,12 +37,12 @@ fn admit(
     server: &AuthorizationServer,
     address: Option<IpAddr>,
     handle: &str,
-) -> Result<u64, Fault> {
+) -> Result<Attempt, Fault> {
     if !server.marks.is_live(Marked::PushedRequest, handle, server.clock.now()) {
         server.shares.request(address).map_err(|_| Fault::TooMany)?;
     }
     let guesses = &server.tokens.guesses;
-    let attempt = guesses.key(&("pushed request", handle));
+    let attempt = guesses.attempt(handle.as_bytes(), address);
     guesses.check(attempt).map_err(|_| Fault::TooMany)?;
     Ok(attempt)
 }
@@ -72,7 +73,7 @@ pub(super) async fn take(
         row.session == Some(pushed()) && row.client_id == *client.id()
     };
     if !waiting.as_ref().is_some_and(is_its_own) {
-        server.tokens.guesses.failed(attempt);
+        server.tokens.guesses.failed(attempt).map_err(|_| Fault::TooMany)?;
         return Err(NONE);
     }
     let taken = server.store.take_authorization_request(&handle, now).await;

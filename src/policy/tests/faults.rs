@@ -68,7 +68,7 @@ fn a_fault_of_a_condition_is_told_where_it_is_written_however_it_is_quoted() {
 fn a_profile_that_is_none_makes_no_fault_of_a_condition_on_the_path() {
     let rules = "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"deny\"\ntools = [\".*\"]\nwhen = \"path.user == claims.oid || path.other == 1\"\n\
         graph = { profile = \"raeder\", methods = [\"GET\"], paths = [\"/v1.0/users/{user}\"] }\n";
-    let told = load(&rules).unwrap_err().to_string();
+    let told = load(rules).unwrap_err().to_string();
     assert!(told.contains("`raeder` is not a configured"), "{told}");
     assert!(!told.contains("path.user") && told.contains("path.other is not captured"), "{told}");
 }

@@ -135,7 +135,7 @@ impl Asking {
             let (server, caller) =
                 (&self.server, (&self.lead.caller, self.lead.presented.as_ref()));
             let kept = |entry: &serde_json::value::RawValue| Entry::of(server, *list, entry);
-            let asking = pages(server, caller, (*list, Asks::ForUs), kept);
+            let asking = Box::pin(pages(server, caller, (*list, Asks::ForUs), kept));
             all.extend(within(async { asking.await.map_err(|_| Deaf::Away) }).await?);
         }
         Ok(all)

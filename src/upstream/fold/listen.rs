@@ -178,9 +178,9 @@ impl Folded {
                 continue;
             };
             let (lead, updates) = (lead.clone(), Arc::clone(updates));
-            let follower = Follower { server, lead, followed, updates };
+            let one = Follower { server, lead, followed, updates };
             listening.spawn(async move {
-                follower.follow().await;
+                one.follow().await;
                 drop(place);
             });
             count += 1;

@@ -1,7 +1,6 @@
 //! A person connects their account at a server behind the broker, apps use it, and the person ends it.
 
 use serde_json::json;
-use url::Url;
 
 use crate::support::child::command_beside;
 use crate::support::fake_http::{Asked, FakeHttp, Reply};
@@ -9,9 +8,7 @@ use crate::support::product::{Wire, mcp};
 use crate::support::until::until;
 
 use super::browser::{Browser, hidden};
-use super::connections_world::{
-    PATH, World, back, begins, connects, link, parameter, settings, tokens,
-};
+use super::connections_world::{PATH, World, back, begins, connects, parameter, settings, tokens};
 
 // OAuth 2.1 §4.1, RFC 7636 §4.3, RFC 8707 §2, RFC 7591 §3
 #[tokio::test]

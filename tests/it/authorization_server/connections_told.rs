@@ -29,8 +29,8 @@ async fn told(world: &World) -> Value {
     let token = world.token(&mut browser).await;
     assert_eq!(world.calls(&token).await.status, 200);
     let called = world.at("/mcp");
-    let word = called.last().unwrap().headers["x-broker-identity"].to_str().unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(word.split('.').nth(1).unwrap()).unwrap();
+    let header = called.last().unwrap().headers["x-broker-identity"].to_str().unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(header.split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice(&claims).unwrap()
 }
 

@@ -28,7 +28,7 @@ async fn broker_at(tables: &str, clock: Arc<FixedClock>) -> Product {
 // MCP 2026-07-28 §Access Token Usage — RS-8
 #[tokio::test]
 async fn it_ends_with_its_token() {
-    let (teller, clock) = (Teller::start().await, clock());
+    let (teller, clock) = (Teller::start(), clock());
     let product = broker_at(&table("weather", &teller.url), Arc::clone(&clock)).await;
     let (listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
     clock.advance(Duration::from_mins(11));
@@ -40,7 +40,7 @@ async fn it_ends_with_its_token() {
 // RFC 7009 §2, MCP 2026-07-28 §Access Token Usage — RS-8
 #[tokio::test]
 async fn it_ends_when_its_token_is_revoked() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let client = "[[authorization_server.client]]\nclient_id = \"agent\"\nsecret = \"agent-secret\"\ngrants = [\"client_credentials\"]\nscopes = [\"weather:read\"]\n";
     let product = broker(&[&table("weather", &teller.url), client].concat()).await;
     let token = product.token(&["weather:read"]);
@@ -57,7 +57,7 @@ async fn it_ends_when_its_token_is_revoked() {
 
 #[tokio::test]
 async fn it_ends_with_the_drain_and_does_not_hold_it_up() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let drain = "[server]\ndrain_seconds = 3600\n";
     let mut product = broker(&[drain, &table("weather", &teller.url)].concat()).await;
     let (listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
@@ -69,7 +69,7 @@ async fn it_ends_with_the_drain_and_does_not_hold_it_up() {
 
 #[tokio::test]
 async fn nothing_is_listened_to_when_the_last_client_is_gone() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     assert_eq!(teller.open(), 0, "nobody wants to be told");
     let (first, _) = Listener::start(&product, &["weather:read"], &tools()).await;
@@ -85,7 +85,7 @@ async fn nothing_is_listened_to_when_the_last_client_is_gone() {
 /// A stream that another's token opened goes on for those who are left.
 #[tokio::test]
 async fn who_is_told_does_not_depend_on_the_token_of_another() {
-    let (teller, clock) = (Teller::start().await, clock());
+    let (teller, clock) = (Teller::start(), clock());
     let product = broker_at(&table("weather", &teller.url), Arc::clone(&clock)).await;
     let (first, _) = Listener::start(&product, &["weather:read"], &tools()).await;
     let long = product.token_with(&["weather:read"], |token| {
@@ -103,7 +103,7 @@ async fn who_is_told_does_not_depend_on_the_token_of_another() {
 
 #[tokio::test]
 async fn it_is_one_stream_whatever_is_behind_it() {
-    let (one, other) = (Teller::start().await, Teller::start().await);
+    let (one, other) = (Teller::start(), Teller::start());
     let limits =
         "[limits]\nstreams_per_user = 1\nuser_concurrency = 1\nrequests_per_user = \"2/day\"\n";
     let tables = [&table("one", &one.url), &table("other", &other.url), limits].concat();

@@ -26,7 +26,7 @@ pub(super) async fn broker(tables: &str) -> Product {
 // MCP 2026-07-28 patterns/subscriptions — TR-21
 #[tokio::test]
 async fn a_client_is_told_of_the_lists_it_asked_for_and_of_no_others() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true });
     let (mut listener, honored) = Listener::start(&product, &["weather:read"], &wanted).await;
@@ -40,7 +40,7 @@ async fn a_client_is_told_of_the_lists_it_asked_for_and_of_no_others() {
 // RS-28
 #[tokio::test]
 async fn nobody_is_told_of_what_changes_where_they_see_nothing_of_it() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true });
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &wanted).await;
@@ -53,7 +53,7 @@ async fn nobody_is_told_of_what_changes_where_they_see_nothing_of_it() {
 // RS-28
 #[tokio::test]
 async fn of_two_clients_the_one_is_told_that_sees_the_server() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let mut product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true });
     let (mut sees, _) = Listener::start(&product, &["weather:read"], &wanted).await;
@@ -67,7 +67,7 @@ async fn of_two_clients_the_one_is_told_that_sees_the_server() {
 /// What a server says it says to all; what it says without a reason, to nobody.
 #[tokio::test]
 async fn a_list_that_is_the_same_as_before_is_no_news() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true });
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &wanted).await;
@@ -79,7 +79,7 @@ async fn a_list_that_is_the_same_as_before_is_no_news() {
 
 #[tokio::test]
 async fn what_changes_many_times_at_once_is_told_once() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let mut product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true });
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &wanted).await;
@@ -97,7 +97,7 @@ async fn what_changes_many_times_at_once_is_told_once() {
 /// What a list would hide because of its definition is not there.
 #[tokio::test]
 async fn a_tool_that_hides_text_is_no_news() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true });
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &wanted).await;

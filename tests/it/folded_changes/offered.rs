@@ -28,7 +28,7 @@ async fn capabilities(product: &Product, wire: Wire) -> serde_json::Value {
 
 #[tokio::test]
 async fn changes_are_offered_to_who_can_be_told_of_them() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let told = json!({ "listChanged": true });
     let all = json!({ "tools": told, "prompts": told, "completions": {}, "resources": { "listChanged": true, "subscribe": true } });
@@ -45,7 +45,7 @@ async fn changes_are_offered_to_who_can_be_told_of_them() {
 // MCP 2026-07-28 basic, Streamable HTTP — TR-12, TR-23, TR-24
 #[tokio::test]
 async fn a_request_that_is_not_well_formed_opens_nothing() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let token = product.token(&["weather:read"]);
     let tools = json!({ "toolsListChanged": true });
@@ -66,7 +66,7 @@ async fn a_request_that_is_not_well_formed_opens_nothing() {
 
 #[tokio::test]
 async fn the_client_of_the_rust_sdk_is_told() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let mut product = broker(&table("weather", &teller.url)).await;
     let token = product.token(&["weather:read"]);
     let config = StreamableHttpClientTransportConfig::with_uri(product.url("/mcp"));

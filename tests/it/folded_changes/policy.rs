@@ -43,7 +43,7 @@ fn bare(url: &str) -> String {
 
 #[tokio::test]
 async fn a_client_is_told_when_other_rules_show_it_another_list() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let (product, directory) = start(&rules("one", "none"), &bare(&teller.url)).await;
     let (mut listener, _) =
         Listener::start(&product, &[], &json!({ "toolsListChanged": true })).await;

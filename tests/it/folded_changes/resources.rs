@@ -16,7 +16,7 @@ fn cities(uris: &[&str]) -> Value {
 // MCP 2026-07-28 patterns/subscriptions — TR-21
 #[tokio::test]
 async fn a_client_is_told_of_its_resources_by_the_names_they_have_here() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let paris = cities(&["weather+city:paris"]);
     let (mut listener, honored) = Listener::start(&product, &["weather:read"], &paris).await;
@@ -38,7 +38,7 @@ async fn a_client_is_told_of_its_resources_by_the_names_they_have_here() {
 // RS-28
 #[tokio::test]
 async fn what_is_hidden_is_refused_like_what_no_server_has() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let token = product.token(&["weather:read"]);
     let mut answers = Vec::new();
@@ -54,7 +54,7 @@ async fn what_is_hidden_is_refused_like_what_no_server_has() {
 
 #[tokio::test]
 async fn a_scope_that_would_open_a_resource_is_challenged() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let token = product.token(&["public:read"]);
     let refused = product.send(request(&token, &cities(&["weather+city:paris"]))).await;
@@ -64,7 +64,7 @@ async fn a_scope_that_would_open_a_resource_is_challenged() {
 
 #[tokio::test]
 async fn a_resource_of_which_its_server_does_not_tell_is_not_promised() {
-    let (mute, teller) = (Teller::start().await, Teller::start().await);
+    let (mute, teller) = (Teller::start(), Teller::start());
     mute.offers(json!({ "resources": { "listChanged": true } }));
     let product = broker(&[table("mute", &mute.url), table("weather", &teller.url)].concat()).await;
     let both = cities(&["mute+city:paris", "weather+city:paris"]);
@@ -75,7 +75,7 @@ async fn a_resource_of_which_its_server_does_not_tell_is_not_promised() {
 
 #[tokio::test]
 async fn nobody_is_told_of_a_resource_that_they_may_not_have_any_more() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.toml");
     let rules = |label: &str, cities: &str| {
@@ -102,11 +102,11 @@ async fn nobody_is_told_of_a_resource_that_they_may_not_have_any_more() {
 /// What happened meanwhile nobody has told.
 #[tokio::test]
 async fn a_server_that_was_away_may_have_changed_its_resources() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let product = broker(&table("weather", &teller.url)).await;
     let paris = cities(&["weather+city:paris"]);
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &paris).await;
     let url = teller.ends().await;
-    let _teller = Teller::starts_at(&url).await;
+    let _teller = Teller::starts_at(&url);
     assert_eq!(listener.next().await["params"]["uri"], "weather+city:paris");
 }

@@ -16,7 +16,7 @@ fn tools() -> Value {
 
 #[tokio::test]
 async fn a_server_that_hangs_keeps_nobody_from_being_told_of_another() {
-    let (slow, teller) = (Teller::start().await, Teller::start().await);
+    let (slow, teller) = (Teller::start(), Teller::start());
     slow.hangs();
     let product = broker(&[table("slow", &slow.url), table("weather", &teller.url)].concat()).await;
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
@@ -27,17 +27,17 @@ async fn a_server_that_hangs_keeps_nobody_from_being_told_of_another() {
 /// It was in no list while it was away.
 #[tokio::test]
 async fn a_server_that_comes_back_is_news_to_who_sees_it() {
-    let away = Teller::start().await.ends().await;
+    let away = Teller::start().ends().await;
     let mut product = broker(&table("weather", &away)).await;
     let (mut listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
     let (blind, _) = Listener::start(&product, &["public:read"], &tools()).await;
     assert_eq!(listed(&product).await, json!([]), "from now on it is not asked for a while");
-    let teller = Teller::starts_at(&away).await;
+    let teller = Teller::starts_at(&away);
     assert_eq!(listener.told().await, TOOLS);
     assert_eq!(listed(&product).await[0]["name"], "weather.get_day", "who is told so finds it");
     let away = teller.ends().await;
     is_missed(&product).await;
-    let _teller = Teller::starts_at(&away).await;
+    let _teller = Teller::starts_at(&away);
     assert_eq!(listener.told().await, TOOLS, "it has what it had, and was in no list");
     product.stop();
     blind.ends().await;
@@ -60,7 +60,7 @@ async fn is_missed(product: &Product) {
 
 #[tokio::test]
 async fn no_stream_is_opened_toward_a_server_that_tells_of_no_changes() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     teller.offers(json!({ "tools": {}, "prompts": { "listChanged": false } }));
     let product = broker(&table("weather", &teller.url)).await;
     let (_listener, _) = Listener::start(&product, &["weather:read"], &tools()).await;
@@ -71,7 +71,7 @@ async fn no_stream_is_opened_toward_a_server_that_tells_of_no_changes() {
 /// It may have something else for each of them.
 #[tokio::test]
 async fn a_server_that_is_told_who_calls_is_listened_to_for_each() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let told = table("weather", &teller.url)
         .replace("fold = true\n", "fold = true\nidentity_header = true\n");
     let product = broker(&told).await;
@@ -88,7 +88,7 @@ async fn a_server_that_is_told_who_calls_is_listened_to_for_each() {
 
 #[tokio::test]
 async fn a_server_that_is_registered_or_removed_is_news_to_who_sees_it() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let rules = "version = \"t\"\ndefault = \"deny\"\n[[rule]]\nid = \"docs\"\neffect = \"allow\"\ntools = [\"docs\\\\.get_.*\"]\nscopes = [\"docs:read\"]\n";
     let product = start_with(rules, "").await;
     let (mut listener, _) = Listener::start(&product, &["docs:read"], &tools()).await;
@@ -108,7 +108,7 @@ async fn a_server_that_is_registered_or_removed_is_news_to_who_sees_it() {
 /// A definition that waits for approval is in no list; approved, it is.
 #[tokio::test]
 async fn a_definition_that_is_approved_is_news() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let hide = table("weather", &teller.url)
         .replace("fold = true\n", "fold = true\non_change = \"hide\"\n");
     let more = format!("{hide}[authorization_server.administrators]\nsubjects = [\"ada\"]\n");
@@ -129,7 +129,7 @@ async fn a_definition_that_is_approved_is_news() {
 
 #[tokio::test]
 async fn a_client_has_no_more_than_so_many_streams_of_its_own() {
-    let teller = Teller::start().await;
+    let teller = Teller::start();
     let of = |number: usize| {
         let table = table(&format!("s{number}"), &teller.url);
         table.replace("fold = true\n", "fold = true\nidentity_header = true\n")

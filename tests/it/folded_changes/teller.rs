@@ -58,12 +58,12 @@ impl Drop for Open {
 
 impl Teller {
     /// With the tool `get_day` and the prompt `day`, telling of everything.
-    pub(super) async fn start() -> Self {
-        Self::starts_at("http://127.0.0.1:0/mcp").await
+    pub(super) fn start() -> Self {
+        Self::starts_at("http://127.0.0.1:0/mcp")
     }
 
     /// The same, maybe where another was.
-    pub(super) async fn starts_at(url: &str) -> Self {
+    pub(super) fn starts_at(url: &str) -> Self {
         let address = url.trim_start_matches("http://").trim_end_matches("/mcp");
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -119,6 +119,7 @@ impl Teller {
         self.says("notifications/prompts/list_changed", json!({}));
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers make them on the spot")]
     pub(super) fn says(&self, method: &str, params: Value) {
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         // Where nobody listens nobody hears it.
@@ -128,9 +129,9 @@ impl Teller {
     /// Waits until so many streams are open.
     pub(super) async fn has_open(&self, wanted: usize) {
         let mut open = self.shared.open.subscribe();
-        let waited = open.wait_for(|open| *open == wanted);
-        let waited = tokio::time::timeout(Duration::from_mins(1), waited).await;
-        assert!(waited.is_ok(), "{} are open, and not {wanted}", self.open());
+        let within = open.wait_for(|open| *open == wanted);
+        let within = tokio::time::timeout(Duration::from_mins(1), within).await;
+        assert!(within.is_ok(), "{} are open, and not {wanted}", self.open());
     }
 
     pub(super) fn open(&self) -> usize {
@@ -145,9 +146,9 @@ impl Teller {
     pub(super) async fn is_asked(&self, method: &str, wanted: usize) {
         let mut asked = self.shared.asked.subscribe();
         let often = |asked: &BTreeMap<String, usize>| asked.get(method) >= Some(&wanted);
-        let waited = asked.wait_for(often);
-        let waited = tokio::time::timeout(Duration::from_mins(1), waited).await;
-        assert!(waited.is_ok(), "{method} was not asked for {wanted} times");
+        let within = asked.wait_for(often);
+        let within = tokio::time::timeout(Duration::from_mins(1), within).await;
+        assert!(within.is_ok(), "{method} was not asked for {wanted} times");
     }
 
     /// Ends, with all its streams; another may stand at its address.

@@ -52,6 +52,7 @@ impl Site {
 
 /// In a namespace of its own, where the machine lets one be made.
 #[tokio::test]
+#[expect(clippy::print_stderr, reason = "who runs it is told that it looked at nothing")]
 async fn orphans_are_waited_for_by_the_first_process() {
     let way = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"];
     let [program, arguments @ ..] = way;

@@ -70,12 +70,12 @@ impl GrantStore for FakeStore {
                 }
                 inner.consents.push(given);
             }
-            Some(ConsentUse::Standing(key)) => {
-                if !inner.consents.iter().any(|known| known.key == *key) {
-                    return Ok(false);
-                }
+            Some(ConsentUse::Standing(key))
+                if !inner.consents.iter().any(|known| known.key == *key) =>
+            {
+                return Ok(false);
             }
-            None => {}
+            Some(ConsentUse::Standing(_)) | None => {}
         }
         inner.grants.push(grant.clone());
         Ok(true)
