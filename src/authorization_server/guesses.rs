@@ -91,15 +91,16 @@ impl Guesses {
     ///
     /// # Errors
     ///
-    /// [`OAuthError::TooManyRequests`] after too many of its network, in place of what the failure is: then it is not counted.
+    /// [`OAuthError::TooManyRequests`] after too many of its network, in place of what the failure is. It counts for who is named all the same.
     pub(super) fn failed(&self, attempt: Attempt) -> Result<(), OAuthError> {
         let Attempt { named, network } = attempt;
+        // First: who has used up what a network has must not have tries for nothing at somebody's secret.
+        if let Err(wait) = self.failures.count(named) {
+            self.put_off(named, wait);
+        }
         self.waits(network)?;
         if let Err(wait) = self.of_networks.count(network) {
             self.put_off(network, wait);
-        }
-        if let Err(wait) = self.failures.count(named) {
-            self.put_off(named, wait);
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ struct Left {
     ending: Ending,
     reason: RevokeReason,
     below: String,
+    /// Whether this is the transaction that ends them.
+    now: bool,
 }
 
 /// All live grants of one kind. The last statements of their transaction, but for others of these.
@@ -44,7 +46,7 @@ pub(super) async fn end_all(
     (reason, now): (RevokeReason, Timestamp),
 ) -> Result<Ended, StoreError> {
     let ending = Ending { whose, before: now };
-    let first = Left { ending, reason, below: END.to_owned() };
+    let first = Left { ending, reason, below: END.to_owned(), now: true };
     let (mut revoked, left) = part(c, &first).await?;
     if let Some(left) = &left {
         revoked.push(write_line(c, left).await?);
@@ -136,12 +138,22 @@ macro_rules! least_sql {
 /// `$1` and `$2`: below this id and from that on. Then since when, and why.
 macro_rules! end_sql {
     ($filter:literal) => {
-        concat!(
-            "UPDATE grants SET revoked_at = $3, revoke_reason = $4 WHERE id < $1 AND id >= $2 ",
-            "AND revoked_at IS NULL AND expires_at > $3 AND created_at <= $3",
-            $filter,
-            " RETURNING id"
-        )
+        [
+            // The newest, in the transaction that ends them: all that it sees, whatever the clock was of who made them.
+            concat!(
+                "UPDATE grants SET revoked_at = $3, revoke_reason = $4 WHERE id < $1 AND id >= $2 ",
+                "AND revoked_at IS NULL AND expires_at > $3",
+                $filter,
+                " RETURNING id"
+            ),
+            // Those that follow later: none that was made since.
+            concat!(
+                "UPDATE grants SET revoked_at = $3, revoke_reason = $4 WHERE id < $1 AND id >= $2 ",
+                "AND revoked_at IS NULL AND expires_at > $3 AND created_at <= $3",
+                $filter,
+                " RETURNING id"
+            ),
+        ]
     };
 }
 
@@ -165,7 +177,7 @@ const fn least(whose: &Whose) -> &'static str {
     }
 }
 
-const fn end(whose: &Whose) -> &'static str {
+const fn end(whose: &Whose) -> [&'static str; 2] {
     match whose {
         Whose::User(_) => end_sql!(" AND user_id = $5"),
         Whose::Client(_) => end_sql!(" AND client_id = $5"),
@@ -197,7 +209,7 @@ async fn part(
     c: &mut Connection,
     left: &Left,
 ) -> Result<(Vec<Revocation>, Option<Left>), StoreError> {
-    let Left { ending: Ending { whose, before }, reason, below } = left;
+    let Left { ending: Ending { whose, before }, reason, below, now } = left;
     let mut asked = values![below.as_str()];
     asked.extend(names(whose));
     let Some(found) = c.row(least(whose), asked).await? else { return Ok((Vec::new(), None)) };
@@ -207,7 +219,9 @@ async fn part(
         range.extend(names(whose));
         range
     };
-    let rows = c.rows(end(whose), range()).await?;
+    let [newest, later] = end(whose);
+    let sql = if *now { newest } else { later };
+    let rows = c.rows(sql, range()).await?;
     let revoked = |row: &Row| -> Result<_, StoreError> {
         Ok(revocation::of_grant(row.parsed("id")?, *before))
     };
@@ -217,7 +231,7 @@ async fn part(
         c.execute(lines(whose), range()).await?;
     }
     let more = found.int("n")? >= PART;
-    Ok((revoked, more.then(|| Left { below: from, ..left.clone() })))
+    Ok((revoked, more.then(|| Left { below: from, now: false, ..left.clone() })))
 }
 
 /// From here on all of them are good for nothing, and so they stay until the rows say it themselves.
@@ -238,9 +252,12 @@ async fn unfinished(c: &mut Connection) -> Result<Vec<Left>, StoreError> {
     const SQL: &str = "SELECT ending, ended_before, ending_reason FROM revocations \
         WHERE ending_reason IS NOT NULL ORDER BY sequence LIMIT 100";
     let left = |row: &Row| -> Result<_, StoreError> {
-        let (whose, before) = (row.parsed("ending")?, row.time("ended_before")?);
+        // One that only a newer version knows is that version's to finish.
+        let Ok(whose) = row.text("ending")?.parse() else { return Ok(None) };
+        let (ending, below) = (Ending { whose, before: row.time("ended_before")? }, END.to_owned());
         let reason = grant::reason(&row.text("ending_reason")?)?;
-        Ok(Left { ending: Ending { whose, before }, reason, below: END.to_owned() })
+        Ok(Some(Left { ending, reason, below, now: false }))
     };
-    c.rows(SQL, values![]).await?.iter().map(left).collect()
+    let rows = c.rows(SQL, values![]).await?;
+    rows.iter().filter_map(|row| left(row).transpose()).collect()
 }

@@ -36,7 +36,9 @@ fn revocation(row: &Row) -> Result<Revocation, StoreError> {
 }
 
 fn ending(row: &Row) -> Result<Option<Ending>, StoreError> {
-    let Some(whose) = row.maybe_parsed("ending")? else { return Ok(None) };
+    // Of one that only a newer version knows, the rows follow one by one.
+    let whose = row.maybe_text("ending")?.and_then(|whose| whose.parse().ok());
+    let Some(whose) = whose else { return Ok(None) };
     Ok(Some(Ending { whose, before: row.time("ended_before")? }))
 }
 
