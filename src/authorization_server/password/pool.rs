@@ -1,7 +1,7 @@
 //! Argon2id (RFC 9106) where it cannot hold up anything else: few at a time, few in line, never on the async threads.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -91,9 +91,12 @@ impl PasswordPool {
     ) -> Result<T, PoolBusy> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| PoolBusy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_closed| PoolBusy)?;
+        // Until it is done once: what is done again has a thread of its own.
+        let held = Mutex::new(Some((turn, place)));
         let guarded = move || {
-            let _held = (&turn, &place);
-            job()
+            let done = job();
+            drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
+            done
         };
         background::run("password", guarded).await.map_err(|_no_thread| PoolBusy)
     }
