@@ -11,8 +11,7 @@ use futures_util::Stream;
 use tokio::task::JoinSet;
 
 use crate::id::RequestId;
-
-use super::server::Server;
+use crate::time::Clock;
 
 /// How long a client may take nothing of what is there for it.
 const UNREAD: Duration = Duration::from_secs(30);
@@ -32,7 +31,15 @@ pub(super) struct Read {
     /// What is left of the last event.
     rest: Bytes,
     watching: Option<JoinSet<()>>,
-    of: (Arc<Server>, RequestId),
+    of: Of,
+}
+
+/// Whose stream it is: by which clock it is looked at, and what the log says of it.
+#[derive(Clone)]
+pub(super) struct Of {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) server: Box<str>,
+    pub(super) request_id: RequestId,
 }
 
 struct Held {
@@ -45,10 +52,7 @@ struct Held {
 }
 
 impl Read {
-    pub(super) fn new(
-        stream: impl Stream<Item = Next> + Send + 'static,
-        of: (Arc<Server>, RequestId),
-    ) -> Self {
+    pub(super) fn new(stream: impl Stream<Item = Next> + Send + 'static, of: Of) -> Self {
         let stream: Pin<Box<dyn Stream<Item = Next> + Send>> = Box::pin(stream);
         let held = Held { stream: Some(stream), handed: None, watched: false, given_up: false };
         let held = Arc::new(Mutex::new(held));
@@ -62,10 +66,10 @@ impl Read {
         if held.stream.is_none() {
             return piece;
         }
-        held.handed = Some(self.of.0.door.clock.monotonic());
+        held.handed = Some(self.of.clock.monotonic());
         if !std::mem::replace(&mut held.watched, true) {
             let mut watching = JoinSet::new();
-            watching.spawn(watch(Arc::clone(&self.held), (Arc::clone(&self.of.0), self.of.1)));
+            watching.spawn(watch(Arc::clone(&self.held), self.of.clone()));
             self.watching = Some(watching);
         }
         drop(held);
@@ -99,10 +103,10 @@ impl Stream for Read {
 }
 
 /// Until the reader waits for the server, as it does most of the time, or is given up.
-async fn watch(held: Arc<Mutex<Held>>, (server, request_id): (Arc<Server>, RequestId)) {
+async fn watch(held: Arc<Mutex<Held>>, Of { clock, server, request_id }: Of) {
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = server.door.clock.monotonic();
+        let now = clock.monotonic();
         let mut held = lock(&held);
         let Some(since) = held.handed else {
             held.watched = false;
@@ -115,7 +119,7 @@ async fn watch(held: Arc<Mutex<Held>>, (server, request_id): (Arc<Server>, Reque
         let stream = held.stream.take();
         drop(held);
         if stream.is_some() {
-            tracing::warn!(server = %server.id, %request_id, "upstream.unread");
+            tracing::warn!(%server, %request_id, "upstream.unread");
         }
         return;
     }

@@ -285,6 +285,12 @@ impl Server {
         let Ok(message) = Message::parse(&body) else {
             return Ok(guard::plain(StatusCode::BAD_REQUEST));
         };
+        // Whoever asks again and again on somebody's behalf does not go on after them.
+        let principal = caller.principal();
+        let lasts = principal.expires_at().since(self.door.clock.now());
+        if lasts.is_zero() || self.revocations.is_revoked(principal) {
+            return Ok(guard::plain(StatusCode::UNAUTHORIZED));
+        }
         let method = guard::method_name(message.method.as_deref());
         let mut exchange = Exchange::new(Arc::clone(&self), caller, method, kind);
         exchange.id = message.id.map(ToOwned::to_owned);

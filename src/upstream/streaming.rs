@@ -18,7 +18,7 @@ use super::era::{Parked, Question};
 use super::events::{Events, KEEP_ALIVE, event};
 use super::fault::{Fault, error_message};
 use super::incoming::Incoming;
-use super::reader::Read;
+use super::reader::{Of, Read};
 use super::seen::refusal;
 use super::session::who_takes_room;
 
@@ -58,7 +58,12 @@ impl Exchange {
             events,
             over: false,
         };
-        let of = (Arc::clone(&state.exchange.server), state.exchange.caller.request_id());
+        let server = &state.exchange.server;
+        let of = Of {
+            clock: Arc::clone(&server.door.clock),
+            server: server.id.clone(),
+            request_id: state.exchange.caller.request_id(),
+        };
         // By itself on the heap: an idle stream would hold it twice, once for itself and once for the future of what is next.
         let stream = stream::unfold(Box::new(state), |mut state| async move {
             let next = state.next().await?;

@@ -84,6 +84,9 @@ impl Follower {
                 return;
             }
             if heard == Err(Deaf::Mute) {
+                if !course.was_open {
+                    return; // of what was refused at the beginning nobody is told later, and it keeps no place
+                }
                 while_mute().await;
             }
             rest.after(began.elapsed()).await;

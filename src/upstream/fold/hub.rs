@@ -3,10 +3,13 @@
 //! A server that cannot tell callers apart is listened to once for all. Nobody is listened to where nobody is told.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+
+use crate::resource_server::Principal;
+use crate::upstream::session::who_takes_room;
 
 use super::One;
 use super::board::Board;
@@ -15,12 +18,14 @@ use super::heard::Lead;
 
 /// Streams toward servers that are one caller's, of all callers.
 const OF_CALLERS: usize = 1_000;
+/// Of these, one person's, by however many clients and streams.
+const OF_ONE: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) board: Arc<Board>,
     /// Places for streams that are one caller's.
-    pub(super) of_callers: Arc<Semaphore>,
+    of_callers: Arc<Semaphore>,
     inner: Mutex<Inner>,
 }
 
@@ -28,6 +33,8 @@ pub(super) struct Hub {
 struct Inner {
     leads: BTreeMap<u64, Lead>,
     last: u64,
+    /// The places of each person who has any.
+    of_each: HashMap<Vec<u8>, Weak<Semaphore>>,
     /// By server.
     ears: HashMap<Box<str>, (Arc<One>, JoinSet<()>)>,
 }
@@ -37,6 +44,13 @@ struct Inner {
 pub(super) struct Seat {
     hub: Arc<Hub>,
     number: u64,
+}
+
+/// For one stream toward a server that is one caller's. Dropped, it is free.
+#[derive(Debug)]
+pub(super) struct Place {
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 impl Drop for Seat {
@@ -95,6 +109,20 @@ impl Hub {
             listening.spawn(ear.listen());
             inner.ears.insert(id.clone(), (Arc::clone(one), listening));
         }
+    }
+
+    /// A place, if there is one for this person.
+    pub(super) fn place_for(&self, whose: &Principal) -> Option<Place> {
+        let mut inner = self.inner();
+        inner.of_each.retain(|_, places| places.strong_count() > 0);
+        let person = who_takes_room(whose);
+        let theirs = inner.of_each.get(&person).and_then(Weak::upgrade);
+        let theirs = theirs.unwrap_or_else(|| Arc::new(Semaphore::new(OF_ONE)));
+        inner.of_each.insert(person, Arc::downgrade(&theirs)); // what is taken of them keeps them
+        drop(inner);
+        let own = theirs.try_acquire_owned().ok()?;
+        let of_all = Arc::clone(&self.of_callers).try_acquire_owned().ok()?;
+        Some(Place { _own: own, _of_all: of_all })
     }
 
     /// The one whose token lasts longest: a stream ends with the token of who opened it.

@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 
 use crate::audit::ResultStatus;
 use crate::broker::Caller;
+use crate::guard::spelling;
 use crate::guard::{self, Answered, BesideCall, Door, Listening, Message, Thing, Unrecorded};
 use crate::limits::Permits;
 use crate::policy::Decision;
 use crate::upstream::admit::hidden_by;
 use crate::upstream::era::{self, Filter};
+use crate::upstream::reader::Read;
 use crate::upstream::refused::{INVALID_PARAMS, not_there, out_of_form};
 use crate::upstream::server::{Ended, Server};
 use crate::upstream::wanted::Wanted;
@@ -27,6 +29,7 @@ use super::board::Board;
 use super::ear::{Ear, Leads};
 use super::follow::{Followed, Follower, Updates};
 use super::heard::Lead;
+use super::hub::Place;
 use super::merged::{Client, Expected, Held, Merged, Subject};
 use super::visible::Which;
 use super::{Folded, One, names, unknown};
@@ -121,12 +124,16 @@ impl Folded {
         })
     }
 
-    /// `None`: one of them is of no server.
+    /// `None`: one of them is of no server, or is written as no list shows it. With the prefix before it a spelling may look plain
+    /// that the server reads as another's.
     fn decide(&self, caller: &Caller, filter: &Filter) -> Option<Decided> {
         let mut named = HashSet::new();
         let uris = filter.resource_subscriptions.iter().filter(|uri| named.insert(uri.as_str()));
         let decided = uris.map(|uri| {
             let (server, own) = self.of(uri, names::URI)?;
+            if !spelling::is_plain(own) {
+                return None;
+            }
             let said = server.decider.now().about(caller, Thing::Resource(own));
             Some((Followed { server, own: own.to_owned(), uri: uri.clone() }, said))
         });
@@ -173,7 +180,7 @@ impl Folded {
     ) -> usize {
         let mut count = 0;
         for (server, followed) in by_server(followed) {
-            let Some(place) = self.place_for(listening) else {
+            let Some(place) = self.place_for(lead, listening) else {
                 updates.refuse(followed.into_iter().map(|followed| followed.uri));
                 continue;
             };
@@ -197,7 +204,7 @@ impl Folded {
     ) -> Vec<Arc<str>> {
         let mut ids = Vec::new();
         for one in servers {
-            let Some(place) = self.place_for(listening) else { break };
+            let Some(place) = self.place_for(lead, listening) else { break };
             ids.push(Arc::from(&*one.server.id));
             let ear = Ear { one, leads: Leads::One(lead.clone()), board: Arc::clone(board) };
             listening.spawn(async move {
@@ -209,9 +216,9 @@ impl Folded {
     }
 
     /// For a stream that is this client's alone. Too many are let go.
-    fn place_for(&self, listening: &JoinSet<()>) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.hub.of_callers).try_acquire_owned().ok();
-        let place = place.filter(|_| listening.len() < OF_ITS_OWN);
+    fn place_for(&self, lead: &Lead, listening: &JoinSet<()>) -> Option<Place> {
+        let has_room = listening.len() < OF_ITS_OWN;
+        let place = has_room.then(|| self.hub.place_for(lead.caller.principal())).flatten();
         if place.is_none() {
             tracing::warn!(most = OF_ITS_OWN, "upstream.too_many_streams_of_callers");
         }
@@ -268,11 +275,13 @@ fn by_server<'a>(
 }
 
 fn answer(merged: Merged) -> Response<Body> {
-    let events = stream::unfold(merged, |mut merged| async move {
+    let of = merged.of();
+    let events = stream::unfold(Box::new(merged), |mut merged| async move {
         let next = merged.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(next), merged))
+        Some(((next, merged.is_at_its_end()), merged))
     });
-    let mut response = Response::new(Body::from_stream(events));
+    // Whoever does not read is let go: a stream looks at its token, and at what is closing, when it is asked for what is next.
+    let mut response = Response::new(Body::from_stream(Read::new(events, of)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

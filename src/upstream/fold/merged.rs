@@ -20,6 +20,7 @@ use crate::policy::InForce;
 use crate::time::Clock;
 use crate::upstream::era::Filter;
 use crate::upstream::events::{KEEP_ALIVE, event};
+use crate::upstream::reader::Of;
 
 use super::Around;
 use super::board::Board;
@@ -116,6 +117,20 @@ impl Merged {
             heard_at: Instant::now(),
             _held: held,
         }
+    }
+
+    /// Whose it is, for who looks whether somebody reads it.
+    pub(super) fn of(&self) -> Of {
+        Of {
+            clock: Arc::clone(&self.client.clock),
+            server: "mcp".into(),
+            request_id: self.client.lead.caller.request_id(),
+        }
+    }
+
+    /// Whether nothing comes after what came last.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        self.over && self.waiting.is_empty()
     }
 
     /// What the client gets next; `None` at the end.
