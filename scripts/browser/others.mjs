@@ -4,15 +4,16 @@
 // BROKER_BINARY  the program
 // STATE          an empty folder for it
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { chromium } from 'playwright-core';
 import { look } from './looks.mjs';
-import { freePort, listen, opened, started } from './site.mjs';
 
 const { BROKER_BINARY: program, STATE: state, SCREENSHOTS: folder } = process.env;
 const password = 'correct horse battery staple';
+const listen = (server, port = 0) => new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server.address().port)));
 
 // A server where people have accounts, and its authorization server, whose person says yes or, once told to, no.
 let refuses = false;
@@ -40,7 +41,9 @@ const elsewhere = createServer((request, reply) => {
 });
 const base = `http://127.0.0.1:${await listen(elsewhere)}`;
 
-const port = await freePort();
+const probe = createServer();
+const port = await listen(probe);
+await new Promise((resolve) => probe.close(resolve));
 const url = `http://127.0.0.1:${port}`;
 writeFileSync(`${state}/policy.toml`, `
 version = "t"
@@ -81,10 +84,29 @@ url = "${base}/mcp"
 credential = { per_user = {} }
 `);
 
-const { link } = await started(program, state, url);
+const broker = spawn(program, ['serve'], { cwd: state, stdio: ['ignore', 'ignore', 'pipe'] });
+process.on('exit', () => broker.kill());
+let said = '';
+broker.stderr.on('data', (bytes) => { said += bytes; });
+async function until(what, ask) {
+  for (let tries = 0; tries < 600; tries += 1) {
+    const found = await ask();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`not within 30 s: ${what}\n${said}`);
+}
+const link = await until('the one-time link', () => said.match(/http:\S+\/login\/link\/\S+/)?.[0]);
+await until('ready', () => fetch(`${url}/ready`).then((reply) => reply.status === 200, () => false));
 
-const { browser, context, page, complaints, open, press } = await opened(url);
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
+const context = await browser.newContext();
+const page = await context.newPage();
+const complaints = [];
+page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
 await context.route('https://portal.example/**', (route) => route.fulfill({ body: 'bye' }));
+const open = (path) => page.goto(url + path);
+const press = (name) => page.getByRole('button', { name, exact: true }).click();
 const heading = () => page.getByRole('heading', { level: 1 }).innerText();
 const form = (path, fields) => fetch(url + path, { method: 'POST', body: new URLSearchParams(fields) }).then((reply) => reply.json());
 

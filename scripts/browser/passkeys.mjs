@@ -4,25 +4,55 @@
 // BROKER_BINARY  the program
 // STATE          an empty folder for it
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { chromium } from 'playwright-core';
 import { look } from './looks.mjs';
-import { authenticators, freePort, listen, opened, options, started } from './site.mjs';
 
 const { BROKER_BINARY: program, STATE: state, SCREENSHOTS: folder } = process.env;
 const password = 'correct horse battery staple';
+const listen = (server) => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
 
-const port = await freePort();
+const probe = createServer();
+const port = await listen(probe);
+await new Promise((resolve) => probe.close(resolve));
 const url = `http://localhost:${port}`;
 // A page of another origin whose host is the same: a browser lets it ask for our passkeys.
 const other = createServer((_, reply) => reply.setHeader('content-type', 'text/html').end('<!doctype html><title>other</title>'));
 const elsewhere = `http://localhost:${await listen(other)}`;
 writeFileSync(`${state}/broker.toml`, `[server]\nlisten = "127.0.0.1:${port}"\npublic_url = "${url}"\n`);
 
-const { link, audited } = await started(program, state, url);
+const broker = spawn(program, ['serve'], { cwd: state, stdio: ['ignore', 'pipe', 'pipe'] });
+process.on('exit', () => broker.kill());
+let said = '';
+let recorded = '';
+broker.stderr.on('data', (bytes) => { said += bytes; });
+broker.stdout.on('data', (bytes) => { recorded += bytes; });
+async function until(what, ask) {
+  for (let tries = 0; tries < 600; tries += 1) {
+    const found = await ask();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`not within 30 s: ${what}\n${said}`);
+}
+const link = await until('the one-time link', () => said.match(/http:\S+\/login\/link\/\S+/)?.[0]);
+await until('ready', () => fetch(`${url}/ready`).then((reply) => reply.status === 200, () => false));
+const audited = (type, part) => until(`${type} ${part}`, () => recorded.split('\n').some((line) => line.includes(`"${type}"`) && line.includes(part)));
 
-const { browser, context, page, complaints, open, press } = await opened(url);
-const { devices, device, held } = await authenticators(context, page);
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
+const context = await browser.newContext();
+const page = await context.newPage();
+const complaints = [];
+page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+const open = (path) => page.goto(url + path);
+const press = (name) => page.getByRole('button', { name, exact: true }).click();
+const devices = await context.newCDPSession(page);
+await devices.send('WebAuthn.enable');
+const options = { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+const device = async () => (await devices.send('WebAuthn.addVirtualAuthenticator', { options })).authenticatorId;
+const held = async (authenticatorId) => (await devices.send('WebAuthn.getCredentials', { authenticatorId })).credentials;
 async function logOut() {
   await open('/account');
   await press('Log out');
