@@ -116,3 +116,23 @@ impl Guesses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::time::{FixedClock, Timestamp};
+
+    use super::*;
+
+    // N77
+    #[test]
+    fn who_has_used_up_the_failures_of_a_network_has_no_more_tries_at_one_secret() {
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(1_000)));
+        let (guesses, address) = (Guesses::new(&clock), Some([192, 0, 2, 1].into()));
+        let of = |name: &str| guesses.attempt(name.as_bytes(), address);
+        let junk = (0..1_000).map(|number| guesses.failed(of(&number.to_string())));
+        assert_eq!(junk.filter(Result::is_ok).count(), 301, "the last one finds that it was");
+        let tries = (0..100).take_while(|_| guesses.check(of("nightly")).is_ok());
+        let tries = tries.map(|_| guesses.failed(of("nightly"))).count();
+        assert!(tries <= 21, "{tries}");
+    }
+}
