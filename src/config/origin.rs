@@ -8,8 +8,8 @@ use std::path::PathBuf;
 pub enum Origin {
     /// Nowhere: it is the default.
     Default,
-    /// A line of the settings file.
-    File { path: PathBuf, line: usize },
+    /// A place in the settings file; both from 1, columns in bytes.
+    File { path: PathBuf, line: usize, column: usize },
     /// A line of the `.env` file.
     DotEnv { line: usize, name: String },
     /// A variable of the environment.
@@ -31,9 +31,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { path, line } => {
+            Self::File { path, line, column } => {
                 let name = path.file_name().map(|name| name.to_string_lossy());
-                write!(f, "{}:{line}", name.as_deref().unwrap_or("settings file"))
+                write!(f, "{}:{line}:{column}", name.as_deref().unwrap_or("settings file"))
             }
             Self::DotEnv { line, name } => write!(f, ".env:{line} {name}"),
             Self::Environment { name } | Self::ValueFile { name } => f.write_str(name),

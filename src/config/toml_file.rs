@@ -19,7 +19,7 @@ use super::tree::{Node, Shape};
 pub(super) fn parse(path: &Path, text: &str) -> Result<Node, Vec<Finding>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
-        return Ok(Reader { path, lines: Lines::of(text) }.table(document.into_inner(), 1));
+        return Ok(Reader { path, lines: Lines::of(text) }.table(document.into_inner(), (1, 1)));
     }
     let lines = Lines::of(text);
     let name = path.display().to_string();
@@ -41,7 +41,7 @@ pub(super) fn literal(text: &str, origin: &Origin) -> Option<Node> {
         return None;
     }
     let value = table.remove("value")?;
-    let mut node = Reader { path: Path::new(""), lines: Lines::of("") }.value(value, 1);
+    let mut node = Reader { path: Path::new(""), lines: Lines::of("") }.value(value, (1, 1));
     claim(&mut node, origin);
     Some(node)
 }
@@ -72,17 +72,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn table(&self, table: DeTable<'_>, line: usize) -> Node {
+    fn table(&self, table: DeTable<'_>, place: (usize, usize)) -> Node {
         let members = table.into_iter().map(|(name, value)| {
-            let line = self.lines.place(name.span().start).0;
-            (name.into_inner().into_owned(), self.value(value, line))
+            let key = self.lines.place(name.span().start);
+            (name.into_inner().into_owned(), self.value(value, key))
         });
-        self.node(Shape::Table(members.collect::<BTreeMap<_, _>>()), line)
+        self.node(Shape::Table(members.collect::<BTreeMap<_, _>>()), place)
     }
 
-    fn value(&self, value: Spanned<DeValue<'_>>, key_line: usize) -> Node {
+    fn value(&self, value: Spanned<DeValue<'_>>, key: (usize, usize)) -> Node {
         let Range { start, .. } = value.span();
-        let line = if start == 0 { key_line } else { self.lines.place(start).0 };
+        let place = if start == 0 { key } else { self.lines.place(start) };
         let shape = match value.into_inner() {
             DeValue::String(text) => Shape::Text(text.into_owned().into()),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -91,15 +91,15 @@ impl Reader<'_> {
             DeValue::Boolean(value) => Shape::Bool(value),
             DeValue::Datetime(time) => Shape::text(&time.to_string()),
             DeValue::Array(array) => {
-                Shape::Array(array.into_iter().map(|inner| self.value(inner, line)).collect())
+                Shape::Array(array.into_iter().map(|inner| self.value(inner, place)).collect())
             }
-            DeValue::Table(table) => return self.table(table, line),
+            DeValue::Table(table) => return self.table(table, place),
         };
-        self.node(shape, line)
+        self.node(shape, place)
     }
 
-    fn node(&self, shape: Shape, line: usize) -> Node {
-        Node::new(shape, Origin::File { path: self.path.to_owned(), line })
+    fn node(&self, shape: Shape, (line, column): (usize, usize)) -> Node {
+        Node::new(shape, Origin::File { path: self.path.to_owned(), line, column })
     }
 }
 

@@ -4,6 +4,7 @@ mod agreement;
 mod agreement_callers;
 mod agreement_gate;
 mod agreement_graph;
+mod agreement_things;
 mod approval_links;
 mod approvals;
 mod approvals_api;

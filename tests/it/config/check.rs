@@ -184,7 +184,7 @@ async fn json_says_whether_it_would_start() {
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(json["ok"], false);
     assert_eq!(json["findings"][0]["code"], "config.not_allowed");
-    assert_eq!(json["findings"][0]["origin"], "broker.toml:2");
+    assert_eq!(json["findings"][0]["origin"], "broker.toml:2:10");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn show_names_the_origin_of_each_value() {
     let shown = settings_json(&place.load());
     assert_eq!(shown["server.listen"]["origin"], "MCP_AUTH_BROKER_SERVER__LISTEN");
     assert_eq!(shown["store.key_encryption_key"]["value"], "env:KEK");
-    assert_eq!(shown["store.key_encryption_key"]["origin"], "broker.toml:2");
+    assert_eq!(shown["store.key_encryption_key"]["origin"], "broker.toml:2:22");
     assert_eq!(shown["server.drain_seconds"]["origin"], "default");
     assert_eq!(shown["server.public_url"]["value"], "http://[::1]:1");
 }

@@ -48,6 +48,19 @@ pub(super) const THEIRS: Place = Place {
     tools: &["get_weather", "delete_city"],
     patterns: &[r"weather\.get_weather", r"weather\..*", ".*", r"weather\.delete_.*", "get_.*"],
 };
+/// Prompts and resources of the server behind; they are had otherwise than tools are called.
+pub(super) const THINGS: Place = Place {
+    path: PATH,
+    prefix: "weather/",
+    tools: &[],
+    patterns: &[
+        "weather/prompts/day",
+        r"weather/prompts/.*",
+        "weather/resources/city:.*",
+        r"weather/.*",
+        ".*",
+    ],
+};
 
 const SCOPES: [&str; 3] = ["a", "b", "c:x"];
 const WHEN: [&str; 5] = [
