@@ -66,6 +66,11 @@ impl AuditEvent {
             Self::TokenRefuse { grant_type, sent, .. } => {
                 context.client_id.is_some() && proves_a_client(*grant_type, sent)
             }
+            // At /consent it is a person who is known.
+            Self::AuthorizeRefuse { sent, .. } => {
+                let proven = context.client_id.is_some() && proves_a_client(None, sent);
+                proven || context.requester_id.is_some()
+            }
             _ => context.requester_id.is_some() || context.client_id.is_some(),
         }
     }

@@ -296,6 +296,9 @@ pub struct Sent {
     /// What the client is told beside the code: a text of ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_description: Option<&'static str>,
+    /// Which claim or rule was broken, where the client is not told: a word of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
 }

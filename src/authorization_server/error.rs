@@ -32,6 +32,10 @@ pub enum OAuthError {
     /// `400 invalid_grant`: clients throw the code or the refresh token away on this.
     #[error("invalid_grant: {0}")]
     InvalidGrant(&'static str),
+    /// `400 invalid_grant`: an assertion of nobody we know, for somebody else, late, used, or of another kind. The claim or
+    /// rule that is broken is for our log; the answer is the same for all.
+    #[error("invalid_grant: the assertion breaks the rule {0}")]
+    InvalidAssertion(&'static str),
     /// `400 unauthorized_client`
     #[error("unauthorized_client: {0}")]
     UnauthorizedClient(&'static str),
@@ -115,7 +119,7 @@ impl OAuthError {
                 "invalid_request"
             }
             Self::InvalidClient(_) => "invalid_client",
-            Self::InvalidGrant(_) => "invalid_grant",
+            Self::InvalidGrant(_) | Self::InvalidAssertion(_) => "invalid_grant",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::Extension { code, .. } => code,
@@ -156,6 +160,9 @@ impl OAuthError {
             | Self::Unavailable(text)
             | Self::InvalidDpopProof(text)
             | Self::Extension { description: text, .. } => text,
+            Self::InvalidAssertion(_) => {
+                "the assertion is not valid here, not for this client, or used up"
+            }
             Self::TooLarge => "the request is too large",
             Self::UseDpopNonce(_) => "make a new proof with the nonce of the DPoP-Nonce header",
             Self::UnsupportedGrantType => {
@@ -165,6 +172,45 @@ impl OAuthError {
             Self::Store(_) | Self::Audit(_) | Self::Mint(_) => {
                 "this server cannot answer now; the same request may succeed later"
             }
+        }
+    }
+
+    /// Which rule it was, where the client is not told.
+    pub(super) const fn rule(&self) -> Option<&'static str> {
+        match self.plain() {
+            Self::InvalidAssertion(rule) => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// Whether the request was decided, and so has its line in the audit log: not where something of ours was away, where it
+    /// was one of too many or is to come again, and not the polls of a device (RFC 8628 §3.5).
+    pub(super) fn is_decision(&self) -> bool {
+        match self {
+            Self::Extension { code, .. } => !matches!(*code, "authorization_pending" | "slow_down"),
+            Self::Recorded(..)
+            | Self::TooLarge
+            | Self::UseDpopNonce(_)
+            | Self::TooManyRequests { .. }
+            | Self::Store(_)
+            | Self::Audit(_)
+            | Self::Mint(_)
+            | Self::Unavailable(_) => false,
+            Self::InvalidRequest(_)
+            | Self::InvalidSubjectToken(_)
+            | Self::InvalidClient(_)
+            | Self::InvalidGrant(_)
+            | Self::InvalidAssertion(_)
+            | Self::UnauthorizedClient(_)
+            | Self::UnsupportedGrantType
+            | Self::InvalidDpopProof(_)
+            | Self::InvalidScope(_)
+            | Self::InvalidTarget(_)
+            | Self::InvalidRedirectUri(_)
+            | Self::InvalidClientMetadata(_)
+            | Self::AccessDenied(_)
+            | Self::InvalidToken(_)
+            | Self::InsufficientScope(_) => true,
         }
     }
 
@@ -182,6 +228,7 @@ impl OAuthError {
             Self::InvalidRequest(_)
             | Self::InvalidSubjectToken(_)
             | Self::InvalidGrant(_)
+            | Self::InvalidAssertion(_)
             | Self::UnauthorizedClient(_)
             | Self::UnsupportedGrantType
             | Self::Extension { .. }

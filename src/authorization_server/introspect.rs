@@ -95,10 +95,13 @@ async fn introspect(
         Ok(asker) => asker,
         Err(error) => return Err(trail.refused(&server, "/introspect", &posted, error).await),
     };
-    let (body, event) = answer(&server, &asker, &posted.form).await?;
     if let Asker::Client(client) = &asker {
-        trail.client(client.id());
+        trail.client(client);
     }
+    let (body, event) = match answer(&server, &asker, &posted.form).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(trail.refused(&server, "/introspect", &posted, error).await),
+    };
     trail.record(&server, event).await?;
     if signed_answer::is_wanted(&posted.headers) {
         return signed_answer::sign(&server, asker.audience(&server), &body);

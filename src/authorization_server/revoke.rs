@@ -16,10 +16,9 @@ use super::client::Client;
 use super::error::{OAuthError, json_headers};
 use super::form::MAX_FORM_BYTES;
 use super::posted::Posted;
-use super::sent::sent;
 use super::server::AuthorizationServer;
 use super::token::{Holder, holder_of_refresh_token};
-use super::trail::{Kept, Trail};
+use super::trail::Trail;
 
 /// `/revoke`; the caller adds state and CORS.
 pub(super) fn routes() -> Router<AuthorizationServer> {
@@ -41,30 +40,26 @@ async fn revoke(
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
     let client = trail.admitted(&server, "/revoke", &posted).await?;
-    let unverified = posted.form.require("token", "token is missing")?;
-    let done = if unverified.contains('.') {
-        access_token(&server, &client, unverified).await
-    } else {
-        refresh_token(&server, &client, unverified).await
-    };
-    if let Err(refused @ OAuthError::InvalidGrant(_)) = &done {
+    match ended(&server, &client, &posted).await {
+        Ok(Some(event)) => trail.record(&server, event).await?,
+        Ok(None) => {}
         // Whoever holds another client's live token may have stolen it.
-        let event = AuditEvent::TokenRefuse {
-            grant_type: None,
-            error: refused.code(),
-            unverified_client_id: None,
-            sent: Box::new(sent("/revoke", refused, &posted.form, &posted.headers)),
-        };
-        trail.record(&server, event).await?;
-    }
-    let done = done.map_err(|error| match error {
-        refused @ OAuthError::InvalidGrant(_) => trail.told(&server, Kept::InALine, refused),
-        other => other,
-    });
-    if let Some(event) = done? {
-        trail.record(&server, event).await?;
+        Err(error) => return Err(trail.refused(&server, "/revoke", &posted, error).await),
     }
     Ok((json_headers(), "{}"))
+}
+
+async fn ended(
+    server: &AuthorizationServer,
+    client: &Client,
+    posted: &Posted,
+) -> Result<Option<AuditEvent>, OAuthError> {
+    let unverified = posted.form.require("token", "token is missing")?;
+    if unverified.contains('.') {
+        access_token(server, client, unverified).await
+    } else {
+        refresh_token(server, client, unverified).await
+    }
 }
 
 const ANOTHERS: OAuthError =

@@ -62,6 +62,7 @@ pub(super) fn sent(
     headers: &HeaderMap,
 ) -> Sent {
     let mut sent = of_form(endpoint, Some(error.description()), form);
+    sent.rule = error.rule();
     sent.parameters.extend(of_headers(headers));
     sent
 }
@@ -86,7 +87,7 @@ pub(super) fn of_form(
     if others > 0 {
         parameters.push(Parameter { name: "other", characters: None });
     }
-    Sent { endpoint: Some(endpoint), error_description, parameters }
+    Sent { endpoint: Some(endpoint), error_description, rule: None, parameters }
 }
 
 /// Those with which a client proves something.

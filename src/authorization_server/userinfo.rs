@@ -100,8 +100,7 @@ async fn told(
     token: &OwnToken,
 ) -> Result<Vec<u8>, OAuthError> {
     let answered = answer(server, token).await;
-    trail.client(&token.client_id);
-    trail.person(token.sub.clone());
+    trail.holder(&token.client_id, token.sub.clone());
     let error = answered.as_ref().err().map(OAuthError::code);
     let token = TokenName(Arc::from(token.jti.as_str()));
     let error = error.map(Cow::Borrowed);

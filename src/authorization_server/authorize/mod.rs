@@ -19,6 +19,7 @@ pub(super) use limits::RequestLimits;
 pub use pending::{Pending, Prompt};
 pub(super) use pushed::{PATH as PUSHED_PATH, routes as pushed_routes};
 pub(super) use redirect::appended;
+pub(super) use refusal::asked_resource;
 pub(super) use request::asked_scope;
 
 /// Scopes about the person themself, or about the grant: no policy rule is about these.

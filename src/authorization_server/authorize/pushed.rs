@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::audit::AuditEvent;
+use crate::authorization_server::client::Client;
 use crate::authorization_server::dpop::BESIDE_A_CERTIFICATE;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
@@ -47,16 +48,12 @@ async fn push(
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
     let client = trail.admitted(&server, PATH, &posted).await?;
-    if posted.form.get("request_uri").is_some() {
-        return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
-    }
-    let mut pending = validate_of(&server, &client, &posted.form).await.map_err(told)?;
-    // Found out at the token endpoint, it would be after somebody has consented.
-    if client.requires_certificate() && ProofChecker::is_sent(&posted.headers) {
-        return Err(BESIDE_A_CERTIFICATE);
-    }
-    server.admit_request_of(&client, posted.address)?; // before anything is written
-    bind(&server, &posted.headers, &mut pending).await?;
+    let pending = match validated(&server, &client, &posted).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            return Err(trail.refused_authorization(&server, PATH, &posted, error).await);
+        }
+    };
     let expires_at = server.clock.now().plus(LIVES);
     let handle = server.marks.generate(Marked::PushedRequest, &*server.random, expires_at);
     let row = AuthorizationRequestRow {
@@ -76,6 +73,25 @@ async fn push(
     let request_uri = reference::of(&handle);
     let body = json!({ "request_uri": request_uri, "expires_in": LIVES.as_secs() });
     Ok((StatusCode::CREATED, json_headers(), Json(body)))
+}
+
+/// What is asked for, where it may be; nothing is written but a proof that came with it.
+async fn validated(
+    server: &AuthorizationServer,
+    client: &Client,
+    posted: &Posted,
+) -> Result<Pending, OAuthError> {
+    if posted.form.get("request_uri").is_some() {
+        return Err(OAuthError::InvalidRequest("a pushed request has no request_uri"));
+    }
+    let mut pending = validate_of(server, client, &posted.form).await.map_err(told)?;
+    // Found out at the token endpoint, it would be after somebody has consented.
+    if client.requires_certificate() && ProofChecker::is_sent(&posted.headers) {
+        return Err(BESIDE_A_CERTIFICATE);
+    }
+    server.admit_request_of(client, posted.address)?; // before anything is written
+    bind(server, &posted.headers, &mut pending).await?;
+    Ok(pending)
 }
 
 /// A proof that comes with the request says as much as `dpop_jkt`, and must not say something else (RFC 9449 §10.1).

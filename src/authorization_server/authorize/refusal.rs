@@ -27,10 +27,9 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn of(form: &Form) -> Self {
-        let resource = form.get("resource").filter(|text| text.len() <= MAX_RESOURCE);
         Self {
             client_id: form.get("client_id").and_then(|id| id.parse().ok()),
-            resource: resource.and_then(plain),
+            resource: asked_resource(form),
             sent: Box::new(of_form("/authorize", None, form)),
         }
     }
@@ -87,6 +86,11 @@ const fn description(rejected: &Rejected) -> Option<&'static str> {
         Rejected::Page(Fault::UnknownClient(error)) => error.denied_host(),
         Rejected::Page(_) => None,
     }
+}
+
+/// What a request asks for, as far as it is for a log.
+pub(in crate::authorization_server) fn asked_resource(form: &Form) -> Option<String> {
+    form.get("resource").filter(|text| text.len() <= MAX_RESOURCE).and_then(plain)
 }
 
 fn plain(resource: &str) -> Option<String> {

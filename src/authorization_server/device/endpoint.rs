@@ -48,12 +48,13 @@ async fn begin(
     posted: Posted,
 ) -> Result<impl IntoResponse, OAuthError> {
     let mut trail = Trail::begin(&server, &posted.headers);
-    let client = trail.admitted(&server, "/device_authorization", &posted).await?;
-    if !client.allows_grant(DEVICE_CODE) {
-        let refused = "the client is not registered for device_code";
-        return Err(OAuthError::UnauthorizedClient(refused));
-    }
-    let asked = asked(&server, &client, &posted).await?;
+    let client = trail.admitted(&server, PATH, &posted).await?;
+    let asked = match asked(&server, &client, &posted).await {
+        Ok(asked) => asked,
+        Err(error) => {
+            return Err(trail.refused_authorization(&server, PATH, &posted, error).await);
+        }
+    };
     server.admit_request_of(&client, posted.address)?;
     let device_code = random_text(&*server.random);
     let user_code = store(&server, &client, (&device_code, &asked)).await?;
@@ -79,6 +80,10 @@ async fn asked(
     client: &Client,
     posted: &Posted,
 ) -> Result<Asked, OAuthError> {
+    if !client.allows_grant(DEVICE_CODE) {
+        let refused = "the client is not registered for device_code";
+        return Err(OAuthError::UnauthorizedClient(refused));
+    }
     let form = &posted.form;
     let resource = match target::requested(server, form).await? {
         Some(resource) => resource,

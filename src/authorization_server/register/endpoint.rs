@@ -114,6 +114,7 @@ pub(super) fn what(endpoint: &'static str, refused: &OAuthError) -> Sent {
     Sent {
         endpoint: Some(endpoint),
         error_description: Some(refused.description()),
+        rule: None,
         parameters: Vec::new(),
     }
 }

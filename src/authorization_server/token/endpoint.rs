@@ -1,6 +1,5 @@
 //! `POST /token`: the request is read, its client authenticated, its grant found; the answer is recorded, then given.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +14,6 @@ use crate::authorization_server::dpop::BESIDE_A_CERTIFICATE;
 use crate::authorization_server::error::{OAuthError, json_headers};
 use crate::authorization_server::form::MAX_FORM_BYTES;
 use crate::authorization_server::posted::Posted;
-use crate::authorization_server::sent::sent;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::trail::{Kept, Trail};
 use crate::resource_server::ProofChecker;
@@ -49,10 +47,9 @@ async fn token(
     let mut trail = Trail::begin(&server, &posted.headers);
     let (client, workload) = asker(&server, &posted).await;
     if let Ok(client) = &client {
-        trail.client(client.id());
+        trail.client(client);
         server.tokens.pace.admit_token(client, posted.address)?;
     }
-    let proven = client.as_ref().is_ok_and(Client::is_confidential);
     let (grant_type, outcome) = match client {
         Ok(client) => exchange(&server, (&client, workload.as_ref()), &posted).await,
         Err(error) => (None, Err(error.into())),
@@ -66,9 +63,12 @@ async fn token(
             }
             Ok((json_headers(), body.into_bytes()))
         }
-        Err(refused) => {
-            let by = if proven { Asker::Proven } else { Asker::Stranger(posted.address) };
-            Err(record_refusal(&server, &trail, (grant_type, &posted, by), refused).await?)
+        Err(Refused { error, reused: Some((what, grant_id)) }) => {
+            trail.record(&server, AuditEvent::TokenReuse { what, grant_id }).await?;
+            Err(trail.told(&server, Kept::InALine, error))
+        }
+        Err(Refused { error, reused: None }) => {
+            Err(trail.refused_grant(&server, ("/token", grant_type), &posted, error).await)
         }
     }
 }
@@ -85,14 +85,6 @@ async fn asker(
             Err(error) => (Err(error), None),
         },
     }
-}
-
-/// Who asks, as far as what is recorded of them is bounded.
-enum Asker {
-    /// A client that has proved itself.
-    Proven,
-    /// Anybody, from an address or none.
-    Stranger(Option<IpAddr>),
 }
 
 /// A code whose tokens nobody gets is as good as new: a client that tries again has not stolen it.
@@ -171,41 +163,4 @@ fn certificate(client: &Client, posted: &Posted) -> Result<Arc<str>, OAuthError>
         "tokens of this client are bound to a certificate, and this connection has none",
     ))?;
     Ok(certificate_as_text(certificate.thumbprint()).into())
-}
-
-/// Decisions are recorded; of strangers not without limit. What could not be read, and
-/// what could not be decided, is none.
-async fn record_refusal(
-    server: &AuthorizationServer,
-    trail: &Trail,
-    (grant_type, posted, by): (Option<GrantType>, &Posted, Asker),
-    refused: Refused,
-) -> Result<OAuthError, OAuthError> {
-    let event = match (refused.reused, &refused.error) {
-        (Some((what, grant_id)), _) => AuditEvent::TokenReuse { what, grant_id },
-        (
-            None,
-            OAuthError::InvalidClient(_)
-            | OAuthError::InvalidGrant(_)
-            | OAuthError::InvalidScope(_)
-            | OAuthError::InvalidTarget(_)
-            | OAuthError::InvalidSubjectToken(_)
-            | OAuthError::InvalidDpopProof(_)
-            | OAuthError::UnauthorizedClient(_),
-        ) => AuditEvent::TokenRefuse {
-            grant_type,
-            error: refused.error.code(),
-            // Who proved it is in `client_id` already.
-            unverified_client_id: posted.claimed().filter(|_| !trail.has_client()),
-            sent: Box::new(sent("/token", &refused.error, &posted.form, &posted.headers)),
-        },
-        (None, _) => return Ok(refused.error),
-    };
-    let kept = if let (AuditEvent::TokenRefuse { .. }, Asker::Stranger(address)) = (&event, by) {
-        trail.record_refusal(server, address, event).await?
-    } else {
-        trail.record(server, event).await?;
-        Kept::InALine
-    };
-    Ok(trail.told(server, kept, refused.error))
 }

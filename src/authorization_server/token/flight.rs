@@ -97,6 +97,7 @@ fn again(refused: &Refused) -> Refused {
         E::TooLarge => E::TooLarge,
         E::InvalidClient(text) => E::InvalidClient(text),
         E::InvalidGrant(text) => E::InvalidGrant(text),
+        E::InvalidAssertion(rule) => E::InvalidAssertion(rule),
         E::UnauthorizedClient(text) => E::UnauthorizedClient(text),
         E::UnsupportedGrantType => E::UnsupportedGrantType,
         E::Extension { code, description } => E::Extension { code, description },

@@ -1,5 +1,6 @@
 //! The token endpoint and its neighbours over `SQLite`, through their router.
 
+mod assertion_rules;
 mod assertions;
 mod certificates;
 mod clients;

@@ -35,6 +35,8 @@ pub enum Situation {
     ClientRefused,
     /// `invalid_grant`
     GrantRefused,
+    /// `invalid_grant` for an assertion: nothing that the client keeps is at fault.
+    AssertionRefused,
     /// Another error of an OAuth endpoint.
     OAuthRefused,
     /// A person's browser shows a page; the client is told nothing.
@@ -253,6 +255,9 @@ const fn general(met: Situation) -> &'static str {
         Situation::GrantRefused => {
             "throws its tokens away and opens the person's browser; its registration stays."
         }
+        Situation::AssertionRefused => {
+            "shows the error, or asks its identity provider or platform for another assertion and tries once more: no browser is opened."
+        }
         Situation::OAuthRefused => {
             "keeps what it has and shows the error: it does the same again at the next attempt, until what stands in the way is changed."
         }
@@ -284,6 +289,7 @@ const fn needs_a_person(met: Situation) -> bool {
         Situation::NoToken
         | Situation::ScopeMissing
         | Situation::LoginWanted
+        | Situation::AssertionRefused
         | Situation::RegistrationRefused
         | Situation::ToolRefused
         | Situation::ApprovalWanted

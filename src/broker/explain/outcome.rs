@@ -175,11 +175,8 @@ fn called(attempt: &Attempt, event: &Event) -> Said {
 fn token_refused(event: &Event) -> Said {
     let reused = event.event_type == "oauth.token.reuse_detected";
     let error = if reused { "invalid_grant".to_owned() } else { code(event, "error") };
-    let situation = match error.as_str() {
-        "invalid_client" | "unauthorized_client" => Situation::ClientRefused,
-        "invalid_grant" => Situation::GrantRefused,
-        _ => Situation::OAuthRefused,
-    };
+    let assertion = error == "invalid_grant" && event.text("grant_type") == Some("jwt_bearer");
+    let situation = if assertion { Situation::AssertionRefused } else { refused(&error) };
     let says = match event.text("what") {
         Some(what) if reused => format!(
             "the {} came a second time, which proves a theft or a client that repeats itself: the grant is revoked",
@@ -187,13 +184,41 @@ fn token_refused(event: &Event) -> Said {
         ),
         _ => description(event, "the client got no tokens"),
     };
-    let about = if reused { "reuse" } else { "oauth" };
+    let says = match event.text("rule") {
+        Some(rule) => format!("{says}; what of it is not as it has to be: {rule}"),
+        None => says,
+    };
+    let about = match (reused, assertion) {
+        (true, _) => "reuse",
+        (false, true) => "assertion",
+        (false, false) => "oauth",
+    };
     let endpoint = endpoint(event, "/token");
     Said { endpoint, code: error, says, situation: Some(situation), about: Some(about) }
 }
 
+/// What a client that is told itself has met.
+fn refused(error: &str) -> Situation {
+    match error {
+        "invalid_client" | "unauthorized_client" => Situation::ClientRefused,
+        "invalid_grant" => Situation::GrantRefused,
+        _ => Situation::OAuthRefused,
+    }
+}
+
 fn authorization_refused(event: &Event) -> Said {
     let error = code(event, "error");
+    let at = endpoint(event, "/authorize");
+    // A client that sent its request itself has the answer.
+    if matches!(at.as_str(), "/par" | "/device_authorization") {
+        return Said {
+            says: description(event, "the authorization request was refused"),
+            situation: Some(refused(&error)),
+            about: Some("authorize"),
+            endpoint: at,
+            code: error,
+        };
+    }
     // Nothing proves that the redirect URI is the client's: it is told nothing.
     let page =
         matches!(error.as_str(), "invalid_client" | "invalid_redirect_uri" | "invalid_request_uri");
@@ -210,7 +235,7 @@ fn authorization_refused(event: &Event) -> Said {
         _ => description(event, "the authorization request was refused"),
     };
     Said {
-        endpoint: endpoint(event, "/authorize"),
+        endpoint: at,
         code: error,
         says,
         situation: Some(if page { Situation::PageShown } else { Situation::SentBack }),
@@ -317,107 +342,4 @@ fn question(attempt: &Attempt) -> Vec<SentView> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use crate::broker::explain::record::attempts;
-
-    use super::*;
-
-    fn outcome(event_type: &str, payload: &Value) -> Outcome {
-        let line = json!({
-            "event_type": event_type, "event_id": "e", "occurred_at": "2026-11-21T00:00:00Z",
-            "request_id": "r", "trace_id": "t", "payload": payload,
-        });
-        let (all, _) = attempts(&[line.to_string()]);
-        of(&all[0])
-    }
-
-    #[test]
-    fn each_way_to_be_refused_is_told_with_what_to_change() {
-        for (event, payload, code, met) in [
-            (
-                "auth.token.rejected",
-                json!({ "reason": "wrong_audience" }),
-                "wrong_audience",
-                Situation::TokenRejected,
-            ),
-            (
-                "oauth.token.refused",
-                json!({ "error": "invalid_client" }),
-                "invalid_client",
-                Situation::ClientRefused,
-            ),
-            (
-                "oauth.token.reuse_detected",
-                json!({ "what": "refresh_token" }),
-                "invalid_grant",
-                Situation::GrantRefused,
-            ),
-            (
-                "oauth.authorization.refused",
-                json!({ "error": "invalid_target" }),
-                "invalid_target",
-                Situation::SentBack,
-            ),
-            (
-                "oauth.authorization.refused",
-                json!({ "error": "invalid_redirect_uri" }),
-                "invalid_redirect_uri",
-                Situation::PageShown,
-            ),
-            (
-                "oauth.client.refused",
-                json!({ "error": "access_denied" }),
-                "access_denied",
-                Situation::RegistrationRefused,
-            ),
-            (
-                "result.emitted",
-                json!({ "method": "tools/call", "tool_name": "t", "status": "error", "error_code": "policy.rate_limited" }),
-                "policy.rate_limited",
-                Situation::TooMany,
-            ),
-        ] {
-            let outcome = outcome(event, &payload);
-            assert_eq!(
-                (outcome.told.code.as_str(), outcome.situation),
-                (code, Some(met)),
-                "{event}"
-            );
-            assert!(outcome.told.refused && !outcome.changes.is_empty(), "{event} {code}");
-        }
-    }
-
-    #[test]
-    fn a_challenge_is_told_as_what_was_asked() {
-        let whole = json!({ "method": "forward-auth", "tool_name": "weather" });
-        let older = json!({ "tool_name": "weather.get" });
-        for (payload, endpoint) in
-            [(whole, "forward-auth weather"), (older, "tools/call weather.get")]
-        {
-            for event in ["auth.scope.insufficient", "auth.login.insufficient"] {
-                assert_eq!(outcome(event, &payload).endpoint, endpoint, "{event}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_sent_is_told_by_name_and_length() {
-        let payload = json!({ "error": "invalid_grant", "endpoint": "/token", "parameters": [
-            { "name": "code", "characters": 43 }, { "name": "client_secret" },
-        ]});
-        let outcome = outcome("oauth.token.refused", &payload);
-        let sent: Vec<_> =
-            outcome.sent.iter().map(|it| format!("{}: {}", it.name, it.shape)).collect();
-        assert_eq!(sent, ["code: 43 characters", "client_secret: there"]);
-        assert_eq!(outcome.endpoint, "/token");
-    }
-
-    #[test]
-    fn a_line_that_is_otherwise_than_we_write_them_is_told_all_the_same() {
-        for payload in [json!(null), json!([1]), json!({ "error": 7, "parameters": "x" })] {
-            assert_eq!(outcome("oauth.token.refused", &payload).told.code, "unknown");
-        }
-    }
-}
+mod tests;

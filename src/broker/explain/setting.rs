@@ -5,6 +5,9 @@ pub(super) fn to_change(about: &str, code: &str) -> Option<&'static str> {
     match about {
         "token" => token(code),
         "oauth" => oauth(code),
+        "assertion" => Some(
+            "What the rule above names, at who makes the assertion: its audience is our issuer or, of a workload, the token endpoint or workload.audience. Here: authorization_server.identity_provider.identity_assertions for what an identity provider signs, authorization_server.client.workload for a workload, and the clocks (broker doctor). One that was used before is refused by every replica",
+        ),
         "authorize" => authorize(code),
         "registration" => Some(registration(code)),
         "reuse" => Some(
@@ -89,7 +92,11 @@ fn oauth(error: &str) -> Option<&'static str> {
         "invalid_dpop_proof" => {
             "authorization_server.client.dpop_bound_access_tokens, or the client's proof"
         }
-        "unsupported_grant_type" => "authorization_server.client.grants",
+        "unsupported_grant_type" => {
+            "authorization_server.client.grants: no client of the settings has this grant. password and implicit are given to nobody"
+        }
+        "access_denied" => "Nothing: a person refused",
+        "expired_token" => "Nothing: nobody came in time; the device asks for a new code by itself",
         "invalid_request" => "The client: its request is not as the protocol has it",
         _ => return None,
     })
@@ -110,7 +117,6 @@ fn authorize(error: &str) -> Option<&'static str> {
         "unmet_authentication_requirements" => {
             "authorization_server.identity_provider: log-ins there do not say the acr that is asked for; or authorization_server.second_factor"
         }
-        "access_denied" => "Nothing: a person refused",
         "invalid_request" => {
             "The client. Where it says that requests have to be pushed: authorization_server.require_pushed_authorization_requests"
         }

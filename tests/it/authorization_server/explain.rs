@@ -188,6 +188,35 @@ async fn every_refusal_at_the_door_names_its_request() {
     }
 }
 
+// RFC 6749 §5.2, RFC 9126 §2.3, RFC 8628 §3.2
+#[tokio::test]
+async fn each_endpoint_for_clients_says_where_its_refusal_is_explained() {
+    let site = Site::start().await;
+    let client = site.client().await;
+    let (mut browser, _) = site.person(&["root", "--admin"]).await;
+    let asked = "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+    let back = "redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb";
+    for (path, body, error) in [
+        ("/token", "grant_type=password".to_owned(), "unsupported_grant_type"),
+        ("/token", "grant_type=authorization_code".to_owned(), "invalid_request"),
+        ("/par", format!("{asked}&redirect_uri=https%3A%2F%2Fother.example"), "invalid_request"),
+        ("/par", format!("{asked}&{back}&resource=https%3A%2F%2Fother.example"), "invalid_target"),
+        ("/device_authorization", String::new(), "unauthorized_client"),
+        ("/revoke", String::new(), "invalid_request"),
+        ("/introspect", "token=x".to_owned(), "invalid_client"),
+    ] {
+        let request = Request::new("POST", path);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = site.served.send(request.body(format!("client_id={client}&{body}"))).await;
+        let (told, id) = (answer.json(), answer.header("x-request-id"));
+        assert_eq!(told["error"], error, "{path} {answer:?}");
+        assert_eq!(told["error_uri"], format!("http://{}/explain/{id}", site.served.authority));
+        let page = browser.get(&format!("/explain/{id}")).await;
+        assert!(page.body.contains(path) && page.body.contains(error), "{path} {}", page.body);
+        assert!(!page.body.contains("takes an error back"), "{path} {}", page.body);
+    }
+}
+
 // A page has no event of its own: the id that it shows leads to what is kept in memory.
 #[tokio::test]
 async fn an_error_page_leads_to_why() {

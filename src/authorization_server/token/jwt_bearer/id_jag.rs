@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::authorize::OWN_SCOPES;
-use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::error::OAuthError::{self, InvalidAssertion};
 use crate::authorization_server::identity_provider::IdentityProviderSettings;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::target;
@@ -18,7 +18,7 @@ use crate::scope::{Scope, ScopeToken};
 use crate::store::{ExternalIdentity, GrantRow, LoginOrigin, OwnLogin, UserRow};
 
 use super::id_jag_claims::{Expected, IdJag};
-use super::{DEAD_ASSERTION, ID_JAG_TYPE, NAME, Once};
+use super::{ID_JAG_TYPE, NAME, Once};
 use crate::authorization_server::token::exchange::{Exchange, Granted, Refused};
 use crate::authorization_server::token::issue::Issue;
 use crate::authorization_server::token::person::granted_to;
@@ -83,6 +83,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }
 
+const DISABLED: OAuthError = InvalidAssertion("sub: the person is disabled here");
 const NOTHING: OAuthError = OAuthError::InvalidScope("nothing of this may be granted");
 
 /// What a provider of the settings has signed for this client, and nobody changed.
@@ -92,8 +93,9 @@ async fn vouched<'a>(
 ) -> Result<(IdJag, &'a IdentityProviderSettings, Map<String, Value>), OAuthError> {
     let Exchange { server, client, .. } = exchange;
     let hint = JwtHint::read(unverified).filter(|hint| hint.typ == ID_JAG_TYPE);
-    let hint = hint.ok_or(DEAD_ASSERTION)?;
-    let (given, keys) = server.assertions.of_people(&hint.issuer).ok_or(DEAD_ASSERTION)?;
+    let hint = hint.ok_or(InvalidAssertion("typ"))?;
+    let known = server.assertions.of_people(&hint.issuer);
+    let (given, keys) = known.ok_or(InvalidAssertion("iss: nobody who is trusted here"))?;
     let (typ, claims) = keys.verify(unverified).await?;
     let expected = Expected {
         issuer: given.from.issuer.as_str(),
@@ -104,7 +106,7 @@ async fn vouched<'a>(
     };
     let checked = expected.check(&typ, &claims).map_err(|rule| {
         tracing::info!(provider = given.provider.id, rule, "id_jag.refused");
-        DEAD_ASSERTION
+        InvalidAssertion(rule)
     })?;
     Ok((checked, &given.provider, claims))
 }
@@ -114,13 +116,14 @@ async fn named(exchange: &Exchange<'_>, vouched: &IdJag) -> Result<Target, OAuth
     let Exchange { server, form, .. } = exchange;
     let uri =
         target::named(server, &vouched.resource).await.map_err(|error| match error.into() {
-            OAuthError::InvalidTarget(_) => DEAD_ASSERTION,
+            OAuthError::InvalidTarget(_) => InvalidAssertion("resource: no server of ours"),
             other => other,
         })?;
     if target::requested(server, form).await?.is_some_and(|asked| asked != uri) {
         return Err(OAuthError::InvalidTarget("the assertion is for another resource"));
     }
-    resource::registered(server, uri).await?.ok_or(DEAD_ASSERTION)
+    let known = resource::registered(server, uri).await?;
+    known.ok_or(InvalidAssertion("resource: no server of ours"))
 }
 
 /// What is asked for, of what the provider allows; where that does not say, of what a request without a scope gets. Nothing
@@ -166,11 +169,11 @@ impl Vouched {
     ) -> Result<Self, OAuthError> {
         let said = provider.identity(claims).map_err(|error| {
             tracing::info!(provider = provider.id, %error, "id_jag.refused");
-            DEAD_ASSERTION
+            InvalidAssertion("claims of the person, or require")
         })?;
         let known = server.store.find_user_of_identity(&said.issuer, &said.subject).await?;
         if known.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
-            return Err(DEAD_ASSERTION);
+            return Err(DISABLED);
         }
         let speaks = provider.speaks_of_groups(claims);
         match known {
@@ -199,7 +202,7 @@ impl Vouched {
         let Some(said) = self.said else { return Ok(self.user) };
         let now = server.clock.now();
         let user = server.store.user_of_identity(&said, self.user.id, now).await?;
-        if user.disabled_at.is_some() { Err(DEAD_ASSERTION) } else { Ok(user) }
+        if user.disabled_at.is_some() { Err(DISABLED) } else { Ok(user) }
     }
 }
 

@@ -13,8 +13,6 @@ use crate::outbound::Outbound;
 use crate::resource_server::{SignedJwts, TokenError};
 use crate::time::Clock;
 
-use super::DEAD_ASSERTION;
-
 /// One in each [`AuthorizationServer`](crate::authorization_server::AuthorizationServer). Key sets are shared by all that
 /// name the same one, so that one cool-down holds for all.
 #[derive(Debug)]
@@ -88,7 +86,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`DEAD_ASSERTION`]; [`OAuthError::Unavailable`] while there are no keys to check with, which is no word on the
+    /// [`OAuthError::InvalidAssertion`]; [`OAuthError::Unavailable`] while there are no keys to check with, which is no word on the
     /// assertion.
     pub(super) async fn verify(
         &self,
@@ -99,7 +97,9 @@ impl Keys {
         match self.0.as_ref().ok_or(AWAY)?.verify(unverified).await {
             Ok(signed) => Ok((signed.typ, signed.claims)),
             Err(TokenError::IssuerUnavailable) => Err(AWAY),
-            Err(_wrong) => Err(DEAD_ASSERTION),
+            Err(TokenError::AlgorithmNotAllowed) => Err(OAuthError::InvalidAssertion("alg")),
+            Err(TokenError::UnknownKey) => Err(OAuthError::InvalidAssertion("kid")),
+            Err(_wrong) => Err(OAuthError::InvalidAssertion("signature")),
         }
     }
 

@@ -31,10 +31,6 @@ pub(in crate::authorization_server) const ID_JAG_PROFILE: &str =
 const ID_JAG_TYPE: &str = "oauth-id-jag+jwt";
 const MAX_JTI: usize = 256;
 
-/// One answer for an assertion of nobody we know, for somebody else, late, used, or of another kind: none tells more.
-const DEAD_ASSERTION: OAuthError =
-    OAuthError::InvalidGrant("the assertion is not valid here, not for this client, or used up");
-
 /// What an assertion is known by, so that it counts once.
 #[derive(Debug)]
 pub(in crate::authorization_server) struct Once {
@@ -49,12 +45,12 @@ pub(in crate::authorization_server) struct Once {
 impl Once {
     /// # Errors
     ///
-    /// [`DEAD_ASSERTION`] for one that came before, at whichever replica; [`OAuthError::Store`]
+    /// [`OAuthError::InvalidAssertion`] for one that came before, at whichever replica; [`OAuthError::Store`]
     async fn spend(&self, server: &AuthorizationServer) -> Result<(), OAuthError> {
         let Some(jti) = &self.jti else { return Ok(()) };
         let whose = format!("urn:assertion of {}", self.issuer);
         let first = server.store.first_use(&whose, jti, self.until).await?;
-        if first { Ok(()) } else { Err(DEAD_ASSERTION) }
+        if first { Ok(()) } else { Err(OAuthError::InvalidAssertion("jti: it was used before")) }
     }
 
     /// For the audit log, beside what the issuer has in its own.
@@ -65,7 +61,7 @@ impl Once {
 
 /// # Errors
 ///
-/// - `400 invalid_grant`: [`DEAD_ASSERTION`] (N86)
+/// - `400 invalid_grant`: [`OAuthError::InvalidAssertion`] (N86)
 /// - `400 unauthorized_client`: a client that is not set up for it, or proves nothing about itself
 /// - `400 invalid_target`, `invalid_scope`; `503` while the issuer's keys or the store cannot be had
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {

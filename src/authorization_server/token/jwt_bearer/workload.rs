@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::audit::{AuditEvent, GrantType};
 use crate::authorization_server::client::{Client, from_settings};
-use crate::authorization_server::error::OAuthError;
+use crate::authorization_server::error::OAuthError::{self, InvalidAssertion};
 use crate::authorization_server::posted::Posted;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::settings::WorkloadRules;
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use super::id_jag_claims::sole;
 use super::issuers::Keys;
 use super::seconds::Life;
-use super::{DEAD_ASSERTION, ID_JAG_TYPE, MAX_JTI, NAME, Once};
+use super::{ID_JAG_TYPE, MAX_JTI, NAME, Once};
 use crate::authorization_server::token::client_credentials::of_its_own;
 use crate::authorization_server::token::exchange::{Exchange, Granted, Refused};
 use crate::authorization_server::token::resource;
@@ -49,28 +49,33 @@ pub(in crate::authorization_server::token) fn asks<'a>(
 ///
 /// # Errors
 ///
-/// - [`DEAD_ASSERTION`]: of nobody in the settings, for somebody else, late, or of a workload that no rule names
+/// - [`OAuthError::InvalidAssertion`]: of nobody in the settings, for somebody else, late, or of a workload that no rule names
 /// - [`OAuthError::Unavailable`] while the issuer's keys cannot be had
 pub(in crate::authorization_server::token) async fn find(
     server: &AuthorizationServer,
     unverified: &str,
 ) -> Result<(Client, Once), OAuthError> {
-    let hint = JwtHint::read(unverified).ok_or(DEAD_ASSERTION)?;
+    let hint = JwtHint::read(unverified).ok_or(InvalidAssertion("form: it is no JWT"))?;
     let (issuer, now) = (hint.issuer, server.clock.now());
     let token_endpoint = server.url("/token");
     let mut verified: Option<(&Keys, Map<String, Value>)> = None;
+    // Of the last of several: the others are in the broker's own log.
+    let mut refused = "iss: nobody who is trusted here";
     for (client_id, rules, keys) in server.assertions.of_workloads(&issuer) {
         // Rules of one issuer share its keys, as a rule: then one signature is checked once.
         if !verified.as_ref().is_some_and(|(with, _)| with.is(keys)) {
             let (typ, claims) = match keys.verify(unverified).await {
                 Ok(signed) => signed,
                 // Another client may name other keys of that issuer, or other algorithms.
-                Err(OAuthError::InvalidGrant(_)) => continue,
+                Err(InvalidAssertion(rule)) => {
+                    refused = rule;
+                    continue;
+                }
                 Err(away) => return Err(away),
             };
             // An access token or ID-JAG of the same issuer is none (RFC 8725 §3.11).
             if !matches!(typ.as_str(), "" | "jwt") {
-                return Err(DEAD_ASSERTION);
+                return Err(InvalidAssertion("typ"));
             }
             verified = Some((keys, claims));
         }
@@ -80,14 +85,16 @@ pub(in crate::authorization_server::token) async fn find(
             Ok(once) => {
                 let place = server.clients.configured(client_id);
                 let known = place.and_then(|place| server.settings.clients.get(place));
-                return Ok((from_settings(known.ok_or(DEAD_ASSERTION)?).await?, once));
+                let known = known.ok_or(InvalidAssertion("client"))?;
+                return Ok((from_settings(known).await?, once));
             }
             Err(rule) => {
                 tracing::info!(client = client_id.as_str(), rule, "workload.refused");
+                refused = rule;
             }
         }
     }
-    Err(DEAD_ASSERTION)
+    Err(InvalidAssertion(refused))
 }
 
 /// # Errors
