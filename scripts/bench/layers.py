@@ -17,6 +17,7 @@ from measure import CONNECTIONS, HERE, cpu_seconds  # noqa: E402
 TITLES = {
     "off": "bare rmcp, no guard", "verify": "+ verification (the token layer)", "policy": "+ policy, limits and the events of audit, thrown away",
     "audit": "+ audit to a file: the broker as it is", "chain": "the same, chained", "durable": "the same, chained and durable",
+    "rules": "the same with 100 rules, conditions, and limits on",
     "metrics": "the broker, counting for Prometheus", "traces": "the broker, sending traces and its log",
     "first": "the broker, each token seen for the first time", "forged": "the broker, a forged token: 401",
     "malformed": "the broker, no JWT at all: 401", "none": "the broker, no token: 401",
