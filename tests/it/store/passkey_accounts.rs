@@ -12,6 +12,7 @@ use super::copy::tamper;
 use super::passkeys::{MOST, add, ids, person, remove, row, used};
 use super::races::race;
 use super::rows::{grant, session, user};
+use super::upgrades::BACK;
 use super::{NOW, Place, Store, after, on_both};
 
 on_both! {
@@ -271,11 +272,7 @@ async fn old_rows_keep_working(place: Place) {
     add(&store, &row(ada, "one")).await;
     assert!(store.begin_session(&logs_in(ada, "s", "$1")).await.unwrap());
     drop(store);
-    let back = "DROP INDEX revocations_ending; DROP INDEX grants_resource; DROP INDEX consents_client; \
-        DROP INDEX consents_resource; ALTER TABLE revocations DROP COLUMN ending; \
-        ALTER TABLE revocations DROP COLUMN ended_before; ALTER TABLE revocations DROP COLUMN ending_reason; \
-        ALTER TABLE users DROP COLUMN passkey_login; DELETE FROM schema_versions WHERE version >= 19;";
-    tamper(&place, back).await;
+    tamper(&place, BACK).await;
     let store = place.open().await;
     assert_eq!(found(&store, ada).await.own_login, OwnLogin::Password("$1".to_owned()));
     assert!(found(&store, bob).await.own_login.is_nothing());
