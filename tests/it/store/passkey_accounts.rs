@@ -99,8 +99,13 @@ async fn a_passkey_by_a_link_takes_the_place_of_the_password(store: Store) {
     let mine = logs_in(ada, "u", &own_name("new"));
     assert!(store.begin_session(&mine).await.unwrap());
     let beside = PasskeyUse { beside: Some(mine.row.session), ..used("before", 3) };
-    assert!(store.use_passkey(&beside).await.unwrap());
-    assert!(store.use_passkey(&used("before", 4)).await.unwrap(), "shown beside it once");
+    assert!(!store.use_passkey(&beside).await.unwrap(), "nothing else was shown in it");
+    assert!(!store.use_passkey(&used("before", 4)).await.unwrap());
+    let beside = |id, count| PasskeyUse { beside: Some(mine.row.session), ..used(id, count) };
+    assert!(store.use_passkey(&beside("new", 3)).await.unwrap());
+    let by_link = PasskeyUse { beside: Some(Digest::of("a link")), ..used("before", 5) };
+    assert!(store.use_passkey(&by_link).await.unwrap(), "as a second factor");
+    assert!(!store.use_passkey(&used("before", 6)).await.unwrap());
 }
 
 async fn the_first_one_brings_recovery_codes(store: Store) {
