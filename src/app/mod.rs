@@ -55,6 +55,8 @@ mod registered_resources;
 mod rekey;
 mod reload;
 mod revoked;
+#[cfg(test)]
+mod revoked_tests;
 mod scrape;
 mod sealing;
 mod server_grants;

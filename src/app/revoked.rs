@@ -27,9 +27,9 @@ pub(super) fn revocations(
 
 /// Grants and tokens that were revoked, of our own issuer: another's `jti` says nothing about ours.
 #[derive(Debug)]
-struct Revoked {
-    store: Arc<dyn Database>,
-    issuer: Issuer,
+pub(super) struct Revoked {
+    pub(super) store: Arc<dyn Database>,
+    pub(super) issuer: Issuer,
 }
 
 impl Revocations for Revoked {
@@ -48,7 +48,10 @@ impl Revocations for Revoked {
             || self.store.is_revoked(grant_id, claim("jti"))
             || grant_id.is_some_and(|id| self.are_all_revoked(id, principal))
             || self.store.is_client_revoked(client_id, issued_at.unwrap_or_default())
-            || principal.claims().get("derived_from").is_some_and(|from| self.is_any_revoked(from))
+            || principal
+                .claims()
+                .get("derived_from")
+                .is_some_and(|from| self.is_any_revoked(from, (grant_id, claim("sub"))))
     }
 }
 
@@ -64,18 +67,29 @@ impl Revoked {
         self.store.are_all_revoked(grant_id, &of)
     }
 
-    /// Whether something that a token was made from was taken back (RFC 8693). What cannot be read is none of ours.
-    fn is_any_revoked(&self, derived_from: &serde_json::Value) -> bool {
+    /// Whether something that a token was made from was taken back (RFC 8693), or everything that the client of the first one or its
+    /// audience has been given: those are whom the grant was given to, and what for. What cannot be read is none of ours.
+    pub(super) fn is_any_revoked(
+        &self,
+        derived_from: &serde_json::Value,
+        (grant_id, user): (Option<GrantId>, Option<&str>),
+    ) -> bool {
         #[derive(serde::Deserialize)]
         struct Origin {
             jti: String,
             client_id: String,
             iat: i64,
+            aud: Option<String>,
         }
         let Ok(origins) = Vec::<Origin>::deserialize(derived_from) else { return true };
-        origins.iter().any(|from| {
-            self.store.is_revoked(None, Some(&from.jti))
-                || self.store.is_client_revoked(&from.client_id, from.iat)
-        })
+        let given = origins.first().and_then(|first| {
+            let (client, resource) = (first.client_id.as_str(), first.aud.as_deref()?);
+            Some((grant_id?, GrantOf { user: user.unwrap_or_default(), client, resource }))
+        });
+        given.is_some_and(|(id, of)| self.store.are_all_revoked(id, &of))
+            || origins.iter().any(|from| {
+                self.store.is_revoked(None, Some(&from.jti))
+                    || self.store.is_client_revoked(&from.client_id, from.iat)
+            })
     }
 }

@@ -33,6 +33,9 @@ pub(super) struct Origin {
     pub(super) client_id: ClientId,
     /// Seconds since 1970.
     pub(super) iat: i64,
+    /// What it was for; without one in tokens of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) aud: Option<String>,
 }
 
 #[cfg(test)]

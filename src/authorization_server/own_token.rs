@@ -81,13 +81,16 @@ impl OwnToken {
             store.is_revoked(grant_id, Some(jti))
                 || store.is_client_revoked(client_id.as_str(), iat)
         };
-        let of = GrantOf {
-            user: self.sub.as_str(),
-            client: self.client_id.as_str(),
-            resource: &self.aud,
+        let of = |client_id: &ClientId, aud: &str| {
+            let (user, client) = (self.sub.as_str(), client_id.as_str());
+            let of = GrantOf { user, client, resource: aud };
+            self.grant_id.is_some_and(|id| store.are_all_revoked(id, &of))
         };
+        // The first one that it was made from is whom the grant was given to, and what for.
+        let first = self.derived_from.first().and_then(|from| Some((from, from.aud.as_deref()?)));
         dead(self.grant_id, &self.jti, &self.client_id, self.iat)
-            || self.grant_id.is_some_and(|id| store.are_all_revoked(id, &of))
+            || of(&self.client_id, &self.aud)
+            || first.is_some_and(|(from, aud)| of(&from.client_id, aud))
             || self.derived_from.iter().any(|from| dead(None, &from.jti, &from.client_id, from.iat))
     }
 }

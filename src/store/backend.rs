@@ -1,10 +1,10 @@
 //! Reads and commands, on either database.
 
 use futures_util::future::BoxFuture;
-use sqlx::{Pool, Postgres};
+use sqlx::{Connection as _, Pool, Postgres};
 use tokio::task::JoinSet;
 
-use super::cause::{fault, is_conflict, unavailable};
+use super::cause::{fault, is_conflict, is_of_older_schema, unavailable};
 use super::connection::Connection;
 use super::error::StoreError;
 use super::settings::PATIENCE;
@@ -42,10 +42,7 @@ impl Backend {
                     readers.give_back(connection);
                     Ok(found)
                 }
-                Self::Postgres(pool) => {
-                    let connection = pool.acquire().await.map_err(fault)?;
-                    work(&mut Connection::Postgres(connection), arguments).await
-                }
+                Self::Postgres(pool) => read_postgres(pool, arguments, work).await,
             }
         };
         tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err(late()))
@@ -62,22 +59,45 @@ impl Backend {
         let writing = async {
             match self {
                 Self::Sqlite { writer, .. } => writer.run(arguments, work).await,
-                Self::Postgres(pool) => on_postgres(pool, &arguments, work).await,
+                Self::Postgres(pool) => write_postgres(pool, &arguments, work).await,
             }
         };
         tokio::time::timeout(PATIENCE, writing).await.unwrap_or_else(|_| Err(late()))
     }
 }
 
-/// Tries again where PostgreSQL broke a deadlock; nothing of a failed attempt stays.
-async fn on_postgres<A: Sync, T>(
+/// Once more where a statement was prepared before the schema changed.
+async fn read_postgres<A: Sync, T>(
     pool: &Pool<Postgres>,
     arguments: &A,
     work: Work<A, T>,
 ) -> Result<T, StoreError> {
-    let mut attempts = 0;
+    let mut connection = Connection::Postgres(pool.acquire().await.map_err(fault)?);
+    let found = work(&mut connection, arguments).await;
+    match (&found, &mut connection) {
+        (Err(error), Connection::Postgres(stale)) if is_of_older_schema(error) => {
+            stale.clear_cached_statements().await.map_err(fault)?;
+            work(&mut connection, arguments).await
+        }
+        _ => found,
+    }
+}
+
+/// Tries again where PostgreSQL broke a deadlock, or a statement was prepared before the schema changed; nothing of a failed
+/// attempt stays.
+async fn write_postgres<A: Sync, T>(
+    pool: &Pool<Postgres>,
+    arguments: &A,
+    work: Work<A, T>,
+) -> Result<T, StoreError> {
+    let (mut attempts, mut stale) = (0, false);
     loop {
-        let mut connection = Connection::Transaction(pool.begin().await.map_err(fault)?);
+        let mut transaction = pool.begin().await.map_err(fault)?;
+        if stale {
+            // It may be another connection than the last one: those have statements of before, too.
+            transaction.clear_cached_statements().await.map_err(fault)?;
+        }
+        let mut connection = Connection::Transaction(transaction);
         let done = work(&mut connection, arguments).await;
         let Connection::Transaction(transaction) = connection else { return done };
         let done = match done {
@@ -86,6 +106,7 @@ async fn on_postgres<A: Sync, T>(
         };
         attempts += 1;
         match done {
+            Err(error) if is_of_older_schema(&error) && attempts < 5 => stale = true,
             Err(error) if is_conflict(&error) && attempts < 5 => {}
             done => return done,
         }

@@ -76,13 +76,13 @@ pub(super) fn coded(code: String) -> StoreError {
 }
 
 impl StoreError {
-    /// Whether the database answered with exactly this code.
     /// Whether somebody else had a lock for longer than was waited for it.
     #[must_use]
     pub fn is_of_a_lock(&self) -> bool {
         self.is_of_code("55P03")
     }
 
+    /// Whether the database answered with exactly this code.
     pub(super) fn is_of_code(&self, wanted: &str) -> bool {
         let Self::Unavailable(cause) = self else { return false };
         matches!(cause.downcast_ref(), Some(Cause::Code(code)) if code == wanted)
@@ -92,6 +92,12 @@ impl StoreError {
 /// Whether the same transaction may succeed when it is run again (PostgreSQL serialisation and deadlock).
 pub(super) fn is_conflict(error: &StoreError) -> bool {
     error.is_of_code("40001") || error.is_of_code("40P01")
+}
+
+/// Whether a statement was prepared before a newer version changed the schema, and what it gives is of another type by now: each
+/// connection has to prepare it anew.
+pub(super) fn is_of_older_schema(error: &StoreError) -> bool {
+    error.is_of_code("0A000")
 }
 
 /// An `Unavailable` that we found ourselves.

@@ -22,8 +22,8 @@ pub struct PasskeyRow {
     pub sign_count: u32,
     /// Whether it was said to be backed up when it was last used (§6.1.3).
     pub backed_up: bool,
-    /// Whether it opens the account by itself: since a new password not before it was shown beside that one. Whoever had the
-    /// old password may have added it.
+    /// Whether it opens the account by itself: since a new password not before it was shown beside that one; since a passkey took the
+    /// password's place, not at all. Whoever had the old password may have added it.
     pub alone: bool,
     /// What the person calls it.
     pub name: String,
@@ -96,7 +96,7 @@ pub trait PasskeyStore: Send + Sync {
         shown: (Option<&str>, bool),
     ) -> Result<PasskeyAdded, StoreError>;
     /// Notes a use, and that it opens the account by itself from now on where it was shown beside the password of now. `false`
-    /// where it is gone, does not open it by itself but was to, or the sign count is not above the stored one, both being 0 apart (§7.2): of
+    /// where it is gone, does not open it by itself but was to (as beside a session of who has no password), or the sign count is not above the stored one, both being 0 apart (§7.2): of
     /// two who come at once with one count, at one replica or two, one is refused.
     async fn use_passkey(&self, used: &PasskeyUse) -> Result<bool, StoreError>;
     /// Adds it in place of the password, by a one-time link. What a new password ends by such a link, this ends as well

@@ -1,6 +1,7 @@
 //! Opens a PostgreSQL database (15 or newer).
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Pool, Postgres};
@@ -11,6 +12,7 @@ use super::backend::Backend;
 use super::cause::fault;
 use super::connection::{Connection, values};
 use super::copy::refuse_unfinished;
+use super::error::StoreError;
 use super::migrate::migrate;
 use super::open_error::OpenError;
 use super::settings::PATIENCE;
@@ -21,6 +23,10 @@ pub(super) const CONNECTIONS: u32 = 16;
 /// Of a transaction whose broker went silent, as where the network between both is cut: until then it keeps its locks from
 /// every other replica.
 const ABANDONED: &str = "15s";
+
+/// How often, and how long apart, it is looked whether an older program's connection is at rest after a migration.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What a broker calls itself to PostgreSQL.
 pub(super) const SERVING: &str = "mcp-auth-broker";
@@ -82,9 +88,45 @@ pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
     let locked = connection.execute("SELECT pg_advisory_xact_lock(5570417001)", values![]).await;
     locked.map_err(OpenError::Database)?;
     refuse_unfinished(&mut connection).await?;
-    migrate(&mut connection).await?;
+    let migrated = migrate(&mut connection).await? > 0;
+    let older = if migrated { serving(&mut connection).await } else { Ok(Vec::new()) };
+    let older = older.map_err(OpenError::Database)?;
     if let Connection::Transaction(transaction) = connection {
         transaction.commit().await.map_err(|error| OpenError::Database(fault(error)))?;
     }
+    if let Err(error) = end(&pool, older).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "store.older_connections_stay");
+    }
     Ok(Backend::Postgres(pool))
+}
+
+/// The connections of programs that serve on this database since before this transaction changed its schema: all but those that
+/// wait to migrate it themselves.
+async fn serving(connection: &mut Connection) -> Result<Vec<i64>, StoreError> {
+    // 1 * 2^32 + 1275449705 is the lock of `open`.
+    const SQL: &str = "SELECT pid::bigint AS pid FROM pg_stat_activity AS other WHERE datname = current_database() \
+        AND usename = current_user AND application_name = $1 AND pid <> pg_backend_pid() AND NOT EXISTS \
+        (SELECT 1 FROM pg_locks AS waits WHERE waits.pid = other.pid AND waits.locktype = 'advisory' \
+        AND (waits.classid, waits.objid) = (1, 1275449705))";
+    connection.rows(SQL, values![SERVING]).await?.iter().map(|row| row.int("pid")).collect()
+}
+
+/// Ends those connections. Versions up to schema 18 do not prepare anew what PostgreSQL refuses once a table has another column
+/// (`SELECT *`, SQLSTATE 0A000), for as long as a connection lives: they would answer 503 until they are replaced. They look whether one
+/// answers before they use it, and else make another. One at work is asked again when it is done.
+async fn end(pool: &Pool<Postgres>, mut older: Vec<i64>) -> Result<(), StoreError> {
+    const END: &str = "SELECT pid::bigint, CASE WHEN state = 'idle' THEN pg_terminate_backend(pid) ELSE FALSE END \
+        FROM pg_stat_activity WHERE pid = ANY($1) AND application_name = $2";
+    for _ in 0..LOOKS {
+        if older.is_empty() {
+            break;
+        }
+        let found = sqlx::query_as::<_, (i64, bool)>(END).bind(&older).bind(SERVING);
+        let found = found.fetch_all(pool).await.map_err(fault)?;
+        older = found.into_iter().filter_map(|(pid, ended)| (!ended).then_some(pid)).collect();
+        if !older.is_empty() {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+    Ok(())
 }

@@ -49,7 +49,7 @@ pub(super) async fn read<'a>(
     Ok(Ok(Sent { people, request_id, address, headers, form, session }))
 }
 
-/// What asks for a passkey in place of a code; `None` for who has none.
+/// What asks for a passkey in place of a code; `None` for who has none that would do.
 ///
 /// # Errors
 ///
@@ -59,14 +59,18 @@ pub(super) fn confirmation(
     session: &Session,
     theirs: &[PasskeyRow],
 ) -> Result<Option<PasskeyForm>, Fault> {
+    let asked = ceremony(session);
+    let all_they_show = asked.is_all_they_show(&session.person.user);
+    let does = |row: &&PasskeyRow| row.alone || !all_they_show;
+    let theirs: Vec<_> = theirs.iter().filter(does).cloned().collect();
     if theirs.is_empty() {
         return Ok(None);
     }
-    people.ask_passkey(ceremony(session), theirs)
+    people.ask_passkey(asked, &theirs)
 }
 
 const fn ceremony(session: &Session) -> Ceremony<'_> {
-    Ceremony { what: "confirm", whom: &session.person.session }
+    Ceremony::of_account(&session.person.session)
 }
 
 impl Sent<'_> {

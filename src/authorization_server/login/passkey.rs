@@ -141,7 +141,8 @@ pub(crate) async fn take_passkey(
             return wrong(LoginFailure::Disabled);
         }
         let beside = whose.map(|_| *ceremony.whom);
-        if !row.alone && beside.is_none() {
+        let by_itself = beside.is_none() || ceremony.is_all_they_show(&user);
+        if !row.alone && by_itself {
             return wrong(LoginFailure::Credentials);
         }
         let signed_with = PasskeyUse {

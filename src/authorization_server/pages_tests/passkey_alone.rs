@@ -295,11 +295,23 @@ async fn a_link_alone_makes_no_passkey_beside_a_second_factor() {
     let refused = logs_in(&mut Browser::new(&site), &mut old).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "it may be a thief's");
     assert_eq!(logs_in(&mut Browser::new(&site), &mut new).await.location(), "/account");
+    // Nothing is shown beside it on the account page, so it changes nothing there, and opens no more than before.
     let page = browser.get(ACCOUNT).await;
-    let answer = old.signs(&question(form(&page, NEW)));
+    let asked = question(form(&page, NEW));
+    assert_eq!(asked["allowCredentials"].as_array().map(Vec::len), Some(1), "it is not asked for");
+    let mut thief = browser; // or who finds it open
+    let answer = old.signs(&asked);
+    let refused = thief.send(NEW, &page, &[("name", "x"), ("assertion", &*answer)]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let refused = logs_in(&mut Browser::new(&site), &mut old).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let page = thief.get(ACCOUNT).await;
+    let answer = new.signs(&question(form(&page, NEW)));
     let fields = [("name", "x"), ("assertion", &*answer)];
-    assert_eq!(browser.send(NEW, &page, &fields).await.status, StatusCode::OK);
-    assert_eq!(logs_in(&mut Browser::new(&site), &mut old).await.location(), "/account");
+    assert_eq!(thief.send(NEW, &page, &fields).await.status, StatusCode::OK);
+    site.event_types().await;
+    let log = std::fs::read_to_string(&site.log).unwrap();
+    assert!(!log.contains("sign_count"), "no clone: {log}");
 }
 
 #[tokio::test]

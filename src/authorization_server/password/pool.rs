@@ -98,7 +98,9 @@ impl PasswordPool {
             drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
             done
         };
-        background::run("password", guarded).await.map_err(|_no_thread| PoolBusy)
+        // On a task of its own: who hangs up would else leave the turn to a thread that may never have its own.
+        let done = tokio::spawn(async move { background::run("password", guarded).await });
+        done.await.map_err(|_ended| PoolBusy)?.map_err(|_no_thread| PoolBusy)
     }
 }
 
@@ -124,6 +126,12 @@ fn matches(password: &SecretText, stored: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, thread_schedule_policy,
+    };
+
     use crate::random::SystemRandom;
 
     use super::*;
@@ -159,5 +167,32 @@ mod tests {
         assert_eq!(pool.verify(secret("x"), None).await, Err(PoolBusy));
         drop(held);
         assert_eq!(pool.verify(secret("x"), None).await, Ok(false));
+    }
+
+    /// Of who hangs up on a machine that is never idle: else the turn is gone until it is.
+    #[tokio::test]
+    async fn a_turn_ends_in_time_whoever_hangs_up() {
+        let pool = PasswordPool::with_limits(1, 1);
+        let (end, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let starves = move || {
+            begun.send(()).ok();
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            if thread_schedule_policy().unwrap() == idle {
+                let _ended = held.lock().unwrap().recv();
+            }
+        };
+        let mut caller = Box::pin(pool.run(starves));
+        tokio::select! {
+            biased;
+            _ = begins.recv() => {}
+            done = &mut caller => done.unwrap(),
+        }
+        drop(caller);
+        let next = pool.verify(secret("x"), None);
+        let next = tokio::time::timeout(Duration::from_mins(1), next).await;
+        assert_eq!(next.expect("the turn of who hung up"), Ok(false));
+        drop(end);
     }
 }

@@ -44,6 +44,19 @@ pub(crate) struct Ceremony<'a> {
     pub(crate) whom: &'a Digest,
 }
 
+impl<'a> Ceremony<'a> {
+    /// A change on the account page.
+    pub(crate) const fn of_account(session: &'a Digest) -> Self {
+        Self { what: "confirm", whom: session }
+    }
+
+    /// Whether nothing was shown beside the passkey: on the account page of who has no password. By a link one of before stands for the
+    /// second factor.
+    pub(crate) fn is_all_they_show(&self, user: &UserRow) -> bool {
+        self.what == "confirm" && user.own_login.password_hash().is_none()
+    }
+}
+
 /// A question, as it goes into a page.
 #[derive(Debug)]
 pub(crate) struct Question {

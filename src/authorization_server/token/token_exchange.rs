@@ -221,8 +221,8 @@ fn derived(exchange: &Exchange<'_>, subject: &OwnToken) -> Result<Derived, OAuth
     if act.depth() > MAX_ACTORS {
         return Err(OAuthError::InvalidSubjectToken("too many act for one another already"));
     }
-    let origin =
-        Origin { jti: subject.jti.clone(), client_id: subject.client_id.clone(), iat: subject.iat };
+    let (jti, client_id) = (subject.jti.clone(), subject.client_id.clone());
+    let origin = Origin { jti, client_id, iat: subject.iat, aud: Some(subject.aud.clone()) };
     let mut origins = subject.derived_from.clone();
     origins.push(origin);
     Ok(Derived { subject: subject.sub.clone(), ends_at: subject.expires_at(), act, origins })

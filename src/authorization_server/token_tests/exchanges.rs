@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::authorization_server::{ExchangeRules, Settings};
-use crate::store::{RevokeReason, RevokedToken};
+use crate::store::{GrantOf, RevokeReason, RevokedToken};
 use crate::time::Timestamp;
 
 use super::support::{Answer, MCP, NOW, Site, basic, claims, client, refused};
@@ -214,6 +214,41 @@ async fn what_ends_the_first_token_ends_all_that_was_made_from_it() {
         );
         let dead = exchanged(&site, "gateway", &second, &[]).await;
         assert_eq!(dead.error(), refused(400, "invalid_request"));
+    }
+}
+
+/// As a broker leaves it that has yet to end the rows, and as every other one reads it within a second.
+fn all_end(site: &Site, whose: &str) {
+    let file = rusqlite::Connection::open(site.log.with_file_name("store.db")).unwrap();
+    let sql = "INSERT INTO revocations (ending, ended_before, ending_reason, expires_at) VALUES (?1, ?2, 'person', ?3)";
+    let (before, until) = ((NOW + 1) * 1000, (NOW + 86_400) * 1000);
+    assert_eq!(file.execute(sql, (whose, before, until)).unwrap(), 1);
+}
+
+// RFC 8693 §5 — N81, N85
+#[tokio::test]
+async fn while_very_many_grants_end_what_was_made_from_their_tokens_has_ended() {
+    for of_the_client in [true, false] {
+        let site = site().await;
+        let subject = site.tokens("weather:read").await.member("access_token");
+        let told = claims(&subject);
+        let first = exchanged(&site, "gateway", &subject, &[("resource", WEATHER)]).await;
+        let first = first.member("access_token");
+        assert!(active(&site, "gateway", &first).await);
+        let (user, client) = (site.user, told["client_id"].as_str().unwrap());
+        let whose = if of_the_client {
+            format!("user:{user} client:{client}")
+        } else {
+            format!("resource:{MCP}")
+        };
+        all_end(&site, &whose);
+        let id = told["grant_id"].as_str().unwrap().parse().unwrap();
+        let user = user.to_string();
+        let of = GrantOf { user: &user, client, resource: MCP };
+        while !site.store.are_all_revoked(id, &of) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!active(&site, "gateway", &first).await, "{whose}");
     }
 }
 

@@ -4,6 +4,3 @@ ALTER TABLE revocations ADD COLUMN ending TEXT;
 ALTER TABLE revocations ADD COLUMN ended_before BIGINT;
 ALTER TABLE revocations ADD COLUMN ending_reason TEXT;
 CREATE INDEX revocations_ending ON revocations (ending) WHERE ending_reason IS NOT NULL;
-CREATE INDEX grants_resource ON grants (resource, id);
-CREATE INDEX consents_client ON consents (client_id);
-CREATE INDEX consents_resource ON consents (resource);

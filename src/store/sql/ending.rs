@@ -39,27 +39,40 @@ struct Left {
     now: bool,
 }
 
-/// All live grants of one kind. The last statements of their transaction, but for others of these.
+/// All live grants of one kind. The last statements of their transaction.
 pub(super) async fn end_all(
     c: &mut Connection,
     whose: Whose,
-    (reason, now): (RevokeReason, Timestamp),
+    why: (RevokeReason, Timestamp),
 ) -> Result<Ended, StoreError> {
-    let ending = Ending { whose, before: now };
-    let first = Left { ending, reason, below: END.to_owned(), now: true };
-    let (mut revoked, left) = part(c, &first).await?;
-    if let Some(left) = &left {
-        revoked.push(write_line(c, left).await?);
-    }
-    Ok(Ended { revoked, left: left.into_iter().collect() })
+    end_each(c, vec![whose], why).await
 }
 
-impl Ended {
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.revoked.extend(other.revoked);
-        self.left.extend(other.left);
-        self
+/// All live grants of these kinds. The last statements of their transaction: no line before the last row. Whoever has a row that is
+/// ended here may wait to write a line of its own.
+pub(super) async fn end_each(
+    c: &mut Connection,
+    kinds: Vec<Whose>,
+    (reason, now): (RevokeReason, Timestamp),
+) -> Result<Ended, StoreError> {
+    let mut parts = Vec::new();
+    for whose in kinds {
+        let ending = Ending { whose, before: now };
+        let first = Left { ending, reason, below: END.to_owned(), now: true };
+        if let Some(part) = part(c, &first).await? {
+            parts.push((first, part));
+        }
     }
+    let mut ended = Ended::default();
+    for (first, part) in parts {
+        let (revoked, left) = tell(c, &first, part).await?;
+        ended.revoked.extend(revoked);
+        if let Some(left) = left {
+            ended.revoked.push(write_line(c, &left).await?);
+            ended.left.push(left);
+        }
+    }
+    Ok(ended)
 }
 
 impl SqlDatabase {
@@ -115,12 +128,15 @@ async fn next_part(
 ) -> Result<(Vec<Revocation>, Option<Left>), StoreError> {
     const OVER: &str = "UPDATE revocations SET ending_reason = NULL \
         WHERE ending = $1 AND ended_before <= $2 AND ending_reason IS NOT NULL";
-    let done = part(c, left).await?;
-    if done.1.is_none() {
+    let (revoked, next) = match part(c, left).await? {
+        Some(part) => tell(c, left, part).await?,
+        None => (Vec::new(), None),
+    };
+    if next.is_none() {
         let Ending { whose, before } = &left.ending;
         c.execute(OVER, values![whose.to_string(), *before]).await?;
     }
-    Ok(done)
+    Ok((revoked, next))
 }
 
 /// One text for each kind, so that each has its index. `$1`: below this id.
@@ -204,34 +220,48 @@ fn names(whose: &Whose) -> Vec<Value> {
     }
 }
 
-/// The next rows. What is left after them, where there may be more.
-async fn part(
-    c: &mut Connection,
-    left: &Left,
-) -> Result<(Vec<Revocation>, Option<Left>), StoreError> {
-    let Left { ending: Ending { whose, before }, reason, below, now } = left;
+/// What one transaction has ended of an ending.
+struct Part {
+    /// The least id of the rows that it looked at.
+    from: String,
+    revoked: Vec<Revocation>,
+    more: bool,
+}
+
+/// Ends the next rows. `None`: there are none.
+async fn part(c: &mut Connection, left: &Left) -> Result<Option<Part>, StoreError> {
+    let Left { ending: Ending { whose, before }, below, now, .. } = left;
     let mut asked = values![below.as_str()];
     asked.extend(names(whose));
-    let Some(found) = c.row(least(whose), asked).await? else { return Ok((Vec::new(), None)) };
-    let Some(from) = found.maybe_text("least")? else { return Ok((Vec::new(), None)) };
-    let range = || {
-        let mut range = values![below.as_str(), from.as_str(), *before, grant::word(*reason)];
-        range.extend(names(whose));
-        range
-    };
+    let Some(found) = c.row(least(whose), asked).await? else { return Ok(None) };
+    let Some(from) = found.maybe_text("least")? else { return Ok(None) };
     let [newest, later] = end(whose);
-    let sql = if *now { newest } else { later };
-    let rows = c.rows(sql, range()).await?;
+    let rows = c.rows(if *now { newest } else { later }, range(left, &from)).await?;
     let revoked = |row: &Row| -> Result<_, StoreError> {
         Ok(revocation::of_grant(row.parsed("id")?, *before))
     };
     let revoked = rows.iter().map(revoked).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Part { from, revoked, more: found.int("n")? >= PART }))
+}
+
+/// Writes it down for who keeps it in memory. What is left after it, where there may be more.
+async fn tell(
+    c: &mut Connection,
+    left: &Left,
+    Part { from, revoked, more }: Part,
+) -> Result<(Vec<Revocation>, Option<Left>), StoreError> {
     if !revoked.is_empty() {
         revocation::lock(c).await?;
-        c.execute(lines(whose), range()).await?;
+        c.execute(lines(&left.ending.whose), range(left, &from)).await?;
     }
-    let more = found.int("n")? >= PART;
     Ok((revoked, more.then(|| Left { below: from, now: false, ..left.clone() })))
+}
+
+fn range(left: &Left, from: &str) -> Vec<Value> {
+    let Left { ending: Ending { whose, before }, reason, below, .. } = left;
+    let mut range = values![below.as_str(), from, *before, grant::word(*reason)];
+    range.extend(names(whose));
+    range
 }
 
 /// From here on all of them are good for nothing, and so they stay until the rows say it themselves.

@@ -152,7 +152,7 @@ async fn note(c: &mut Connection, used: &PasskeyUse) -> Result<bool, StoreError>
     const SQL: &str = "UPDATE passkeys SET sign_count = $2, backed_up = $3, last_used_at = $4, \
         alone = CASE WHEN user_id = CAST($5 AS TEXT) THEN 1 ELSE alone END \
         WHERE credential_id = $1 AND alone >= $6 AND (sign_count < $2 OR (sign_count = 0 AND $2 = 0))";
-    let mut shown_beside = None;
+    let (mut shown_beside, mut by_itself) = (None, used.beside.is_none());
     if let Some(session) = used.beside {
         // Whoever sets another password ends their sessions in the same transaction, and is waited for here.
         let owner = find(c, &used.credential_id).await?.map(|row| row.user_id);
@@ -161,6 +161,9 @@ async fn note(c: &mut Connection, used: &PasskeyUse) -> Result<bool, StoreError>
             && let Some(row) = c.row(SESSION, values![session]).await?
         {
             shown_beside = row.maybe_text("user_id")?;
+            // Who has no password has shown nothing else in their session: whoever had one before may have added it.
+            let owner = user::find(c, &owner).await?;
+            by_itself = owner.is_none_or(|owner| owner.own_login.password_hash().is_none());
         }
     }
     let values = values![
@@ -169,7 +172,7 @@ async fn note(c: &mut Connection, used: &PasskeyUse) -> Result<bool, StoreError>
         i64::from(used.backed_up),
         used.at,
         &shown_beside,
-        i64::from(used.beside.is_none()),
+        i64::from(by_itself),
     ];
     Ok(c.execute(SQL, values).await? == 1)
 }

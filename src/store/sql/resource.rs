@@ -162,11 +162,8 @@ pub(super) async fn delete(
     for uri in &uris {
         c.execute("DELETE FROM consents WHERE resource = $1", values![uri.as_str()]).await?;
     }
-    let mut ended = Ended::default();
-    for uri in uris {
-        let why = (RevokeReason::Administrator, *now);
-        ended = ended.and(ending::end_all(c, Whose::Resource(uri), why).await?);
-    }
+    let kinds = uris.into_iter().map(Whose::Resource).collect();
+    let ended = ending::end_each(c, kinds, (RevokeReason::Administrator, *now)).await?;
     Ok((gone.is_some(), ended))
 }
 

@@ -17,6 +17,7 @@ on_both! {
     a_person_with_many_grants_loses_all_of_them;
     a_server_with_many_grants_takes_all_of_them_along;
     of_many_grants_for_a_client_a_person_withdraws_all;
+    what_a_clock_that_is_ahead_made_ends_with_the_rest;
 }
 
 /// Two parts and a bit.
@@ -92,6 +93,39 @@ async fn of_many_grants_for_a_client_a_person_withdraws_all(store: Store) {
     assert!(!store.is_revoked(Some(elsewhere.id), None));
 }
 
+/// Somebody's grant at a server of its own, as another replica made it: its clock is a second ahead, or this one was set back.
+async fn ahead(store: &Store, name: &str) -> (UserId, GrantRow) {
+    let user = user(name);
+    store.add_user(&user).await.unwrap();
+    let resource = format!("https://{name}.example/mcp");
+    store.add_resource(&super::resources::resource(name, &[&resource])).await.unwrap();
+    let id = GrantId::at(after(2), &SystemRandom::new());
+    let made = GrantRow { id, user_id: Some(user.id), created_at: after(2), resource, ..grant() };
+    store.add_grant(&made).await.unwrap();
+    (user.id, made)
+}
+
+// RFC 9700 §4.14.2 — N51
+async fn what_a_clock_that_is_ahead_made_ends_with_the_rest(store: Store) {
+    let now = after(1);
+    store.add_client(&client("client-1", ClientKind::Static)).await.unwrap();
+    let (id, by_password) = ahead(&store, "password").await;
+    assert!(store.set_password(id, "$1", None, now).await.unwrap());
+    let (id, disabled) = ahead(&store, "disabled").await;
+    assert!(store.disable_user(id, Some(now)).await.unwrap());
+    let (id, withdrawn) = ahead(&store, "withdrawn").await;
+    assert_eq!(store.withdraw(id, &client_id(), now).await.unwrap(), 1);
+    let (_, at_a_server) = ahead(&store, "server").await;
+    assert!(store.delete_resource("server", false, now).await.unwrap());
+    let (_, of_a_client) = ahead(&store, "client").await;
+    assert!(store.disable_client(&client_id(), Some(now)).await.unwrap());
+    for ended in [by_password, disabled, withdrawn, at_a_server, of_a_client] {
+        let found = store.find_grant(ended.id).await.unwrap().unwrap();
+        assert_eq!(found.revoked_at, Some(now), "{}", ended.resource);
+        assert!(store.is_revoked(Some(ended.id), None), "{}", ended.resource);
+    }
+}
+
 async fn execute(place: &Place, sql: &str) {
     match &place.settings {
         StoreSettings::Sqlite(path) => {
@@ -159,8 +193,70 @@ async fn a_clean_up_goes_on_with_an_ending(place: Place) {
     assert_eq!(store.clean_up(NOW.plus_seconds(2 * 86_400 - 600)).await.unwrap(), 2, "both lines");
 }
 
+/// A line of a version that knows more kinds.
+async fn what_only_a_newer_version_ends_is_left_to_it(place: Place) {
+    let store = place.open().await;
+    let kept = grant();
+    store.add_grant(&kept).await.unwrap();
+    let (before, end) = (after(1).unix_millis(), after(86_400).unix_millis());
+    let newer = format!(
+        "INSERT INTO revocations (ending, ended_before, ending_reason, expires_at) \
+         VALUES ('group:staff', {before}, 'group', {end})"
+    );
+    execute(&place, &newer).await;
+    let ended = grant();
+    store.add_grant(&ended).await.unwrap();
+    assert!(store.revoke_grant(ended.id, RevokeReason::Person, after(1)).await.unwrap());
+    let replica = place.open().await;
+    assert!(replica.is_revoked(Some(ended.id), None), "what comes after it is read");
+    assert!(!replica.is_revoked(Some(kept.id), None) && !is_over(&*replica, &kept));
+    assert_eq!(replica.clean_up(after(2)).await.unwrap(), 0);
+    assert!(store.find_grant(kept.id).await.unwrap().unwrap().revoked_at.is_none());
+}
+
+/// Whoever ends one grant has its row and then waits to write its line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_aliases_waits_for_no_grant_while_others_wait_to_end_theirs() {
+    let place = Place::postgres();
+    let store = place.open().await;
+    let uris = ["https://a.example/mcp", "https://b.example/mcp"];
+    store.add_resource(&super::resources::resource("weather", &uris)).await.unwrap();
+    let [first, second] = uris.map(|uri| GrantRow { resource: uri.to_owned(), ..grant() });
+    store.add_grant(&first).await.unwrap();
+    store.add_grant(&second).await.unwrap();
+    let StoreSettings::Postgres(url) = &place.settings else { unreachable!() };
+    let mut other = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    let sql = |text: String| sqlx::raw_sql(sqlx::AssertSqlSafe(text));
+    sql("SET deadlock_timeout = '10ms'".to_owned()).execute(&mut other).await.unwrap();
+    let row = format!("BEGIN; UPDATE grants SET last_used_at = 1 WHERE id = '{}'", second.id);
+    sql(row).execute(&mut other).await.unwrap();
+    let deletes = tokio::spawn({
+        let store = store.clone();
+        async move { store.delete_resource("weather", false, after(1)).await }
+    });
+    let waits = "SELECT COUNT(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted \
+        AND datname = current_database() AND locktype = 'transactionid'";
+    let mut watch = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() == 0 {}
+    let line = "SELECT pg_advisory_xact_lock(5570417002)".to_owned();
+    sql(line).execute(&mut other).await.expect("nobody has it who waits for a grant");
+    sql("COMMIT".to_owned()).execute(&mut other).await.unwrap();
+    assert!(deletes.await.unwrap().unwrap());
+    assert!([first, second].iter().all(|grant| store.is_revoked(Some(grant.id), None)));
+}
+
 mod each {
     use super::super::Place;
+
+    #[tokio::test]
+    async fn what_only_a_newer_version_ends_is_left_to_it_on_sqlite() {
+        super::what_only_a_newer_version_ends_is_left_to_it(Place::sqlite()).await;
+    }
+
+    #[tokio::test]
+    async fn what_only_a_newer_version_ends_is_left_to_it_on_postgres() {
+        super::what_only_a_newer_version_ends_is_left_to_it(Place::postgres()).await;
+    }
 
     #[tokio::test]
     async fn an_ending_under_way_leaves_nothing_alive_on_sqlite() {

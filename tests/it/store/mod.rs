@@ -32,6 +32,7 @@ pub(crate) mod rows;
 mod sealing;
 mod sqlite;
 mod tool_pins;
+mod upgrades;
 mod upstream_accounts;
 
 use std::sync::Arc;

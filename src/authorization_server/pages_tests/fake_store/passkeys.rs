@@ -46,9 +46,12 @@ impl PasskeyStore for FakeStore {
         let mut inner = self.lock();
         let session = inner.sessions.iter().find(|row| Some(row.session) == used.beside);
         let owner = session.and_then(|row| row.user_id);
+        let whose = inner.users.iter().find(|user| Some(user.id) == owner);
+        let all_they_show = whose.is_some_and(|user| user.own_login.password_hash().is_none());
+        let by_itself = used.beside.is_none() || all_they_show;
         let row = inner.passkeys.iter_mut().find(|row| row.credential_id == used.credential_id);
         let counts = |row: &&mut PasskeyRow| {
-            (row.alone || used.beside.is_some())
+            (row.alone || !by_itself)
                 && (row.sign_count < used.sign_count
                     || (row.sign_count == 0 && used.sign_count == 0))
         };
