@@ -31,6 +31,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         identity_providers: identity_providers(config),
         provider_secrets: provider_secrets(config),
         client_certificates: certificates_asked(config),
+        dpop: config.resource_server.dpop != config::Dpop::Off,
         client_hosts: config.authorization_server.client_hosts.clone(),
     }
 }

@@ -160,7 +160,8 @@ fn a_client_is_changed_as_it_could_be_registered_and_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let add = ["client", "add", "Desk", "--redirect-uri", "https://a.example/cb", "--scope", "x y"];
-    let client = json_of(at, &[&add[..], &["--json"]].concat())["client"].clone();
+    let more = ["--require-pushed-authorization-requests", "--json"];
+    let client = json_of(at, &[&add[..], &more].concat())["client"].clone();
     let id = client["client_id"].as_str().unwrap();
     let change = ["client", "change", id];
     let new = ["--redirect-uri", "https://b.example/cb", "--scope", "x", "--refresh-grace", "5"];
@@ -168,6 +169,7 @@ fn a_client_is_changed_as_it_could_be_registered_and_is_removed() {
     let metadata = json_of(at, &["client", "list", "--json"])[0]["metadata"].clone();
     assert_eq!(metadata["redirect_uris"], json!(["https://b.example/cb"]));
     assert_eq!((&metadata["scope"], &metadata["client_name"]), (&json!("x"), &json!("Desk")));
+    assert_eq!(metadata["require_pushed_authorization_requests"], true, "it stays so");
     for (wrong, said) in [
         (&["--redirect-uri", "http://a.example"][..], "redirect_uris has http and"),
         (&["--jwks-uri", "https://a.example/keys"], "jwks is for clients that sign"),
@@ -361,11 +363,23 @@ async fn a_store_is_looked_at_and_backed_up_beside_a_running_broker_and_not_rest
 }
 
 #[test]
-fn a_client_whose_certificate_nobody_asks_for_is_not_added_and_the_command_names_the_setting() {
+fn a_client_that_could_never_get_a_token_is_not_added_and_the_command_names_the_setting() {
     let directory = tempfile::tempdir().unwrap();
     let add = ["client", "add", "nightly", "--grant", "client_credentials"];
-    let name = ["--tls-client-auth-san-dns", "nightly.example"];
-    let told = refused(directory.path(), &[&add[..], &name].concat());
-    assert!(told.contains("tls_client_auth_san_dns is given"), "{told}");
-    assert!(told.contains("hint: ") && told.contains("server.tls.client_ca_file"), "{told}");
+    for (args, said, setting) in [
+        (
+            &["--tls-client-auth-san-dns", "nightly.example"][..],
+            "tls_client_auth_san_dns is given",
+            "server.tls.client_ca_file",
+        ),
+        (
+            &["--dpop-bound-access-tokens"],
+            "dpop_bound_access_tokens is given",
+            "resource_server.dpop",
+        ),
+    ] {
+        let told = refused(directory.path(), &[&add[..], args].concat());
+        assert!(told.contains(said), "{told}");
+        assert!(told.contains("hint: ") && told.contains(setting), "{told}");
+    }
 }

@@ -232,6 +232,7 @@ fn changed(row: &ClientRow, change: ClientChange) -> Result<NewClient, AdminErro
             });
         }
     };
+    let demands = |name: &str| before.get(name).is_some_and(|demanded| demanded == true);
     let grace = before.get("refresh_grace_seconds").and_then(Value::as_u64);
     let grace = grace.and_then(|grace| u32::try_from(grace).ok());
     Ok(NewClient {
@@ -251,8 +252,10 @@ fn changed(row: &ClientRow, change: ClientChange) -> Result<NewClient, AdminErro
         tls_client_auth_san_ip: text("tls_client_auth_san_ip"),
         tls_client_auth_san_email: text("tls_client_auth_san_email"),
         self_signed_tls_client_auth: self_signed,
-        tls_client_certificate_bound_access_tokens: before
-            .get("tls_client_certificate_bound_access_tokens")
-            .is_some_and(|bound| bound == true),
+        tls_client_certificate_bound_access_tokens: demands(
+            "tls_client_certificate_bound_access_tokens",
+        ),
+        dpop_bound_access_tokens: demands("dpop_bound_access_tokens"),
+        require_pushed_authorization_requests: demands("require_pushed_authorization_requests"),
     })
 }

@@ -26,6 +26,7 @@ const GRANT_TYPES: [&str; 4] =
 
 /// A client to register. Names are those of RFC 7591 §2.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "members of client metadata, by their names")]
 #[serde(deny_unknown_fields)]
 pub struct NewClient {
     pub client_name: String,
@@ -78,6 +79,12 @@ pub struct NewClient {
     /// Whether each of its tokens is bound to the certificate of the connection that asks for it (RFC 8705).
     #[serde(default)]
     pub tls_client_certificate_bound_access_tokens: bool,
+    /// Whether each of its tokens is bound to a key of its own (`DPoP`, RFC 9449).
+    #[serde(default)]
+    pub dpop_bound_access_tokens: bool,
+    /// Whether its authorization requests must be pushed (RFC 9126): then nothing of them passes through a browser.
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
 }
 
 impl NewClient {
@@ -104,6 +111,7 @@ impl Operations {
     ) -> Result<(ClientView, Option<SecretText>), AdminError> {
         let metadata = metadata(&new)?;
         self.settings.client_certificates.check(&new)?;
+        self.settings.check_keys_of_tokens(&new)?;
         new.jwks_uri.as_deref().map_or(Ok(()), |uri| self.settings.may_ask_for_keys(uri))?;
         let id = format!("client-{}", self.random.uuid_v7(self.clock.now()));
         let id: ClientId = id.parse().map_err(|_| AdminError::NotFound("client id"))?;
@@ -196,6 +204,29 @@ impl Operations {
 }
 
 impl Settings {
+    /// A client whose tokens nobody could bind could never get any.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Invalid`]
+    fn check_keys_of_tokens(&self, new: &NewClient) -> Result<(), AdminError> {
+        let invalid = |problem, allowed| {
+            Err(AdminError::Invalid { field: "dpop_bound_access_tokens", problem, allowed })
+        };
+        if !new.dpop_bound_access_tokens {
+            return Ok(());
+        }
+        if !self.dpop {
+            let allowed = "without it, until the settings have resource_server.dpop = \"allowed\" or \"required\"";
+            return invalid("is given, and no token is bound to a key", allowed);
+        }
+        if new.tls_client_certificate_bound_access_tokens {
+            let problem = "does not go with tls_client_certificate_bound_access_tokens";
+            return invalid(problem, "one of the two: a token is bound to one thing");
+        }
+        Ok(())
+    }
+
     /// A client whose keys nobody asks for could never prove itself.
     ///
     /// # Errors
@@ -242,6 +273,11 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
         let allowed = "at least one with authorization_code, none without";
         return invalid("redirect_uris", "does not go with grant_types", allowed);
     }
+    if new.require_pushed_authorization_requests && !has("authorization_code") {
+        let allowed = "with authorization_code: nothing else has authorization requests";
+        let field = "require_pushed_authorization_requests";
+        return invalid(field, "does not go with grant_types", allowed);
+    }
     if new.refresh_grace_seconds.is_some_and(|grace| grace > 120) {
         return invalid("refresh_grace_seconds", "is too long", "0 to 120");
     }
@@ -266,7 +302,21 @@ pub(super) fn metadata(new: &NewClient) -> Result<String, AdminError> {
     }
     add_logout(&mut metadata, new)?;
     add_certificate(&mut metadata, new);
+    add_demands(&mut metadata, new);
     Ok(metadata.to_string())
+}
+
+/// RFC 9449 §5.2, RFC 9126 §6
+fn add_demands(metadata: &mut Value, new: &NewClient) {
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    for (name, demanded) in [
+        ("dpop_bound_access_tokens", new.dpop_bound_access_tokens),
+        ("require_pushed_authorization_requests", new.require_pushed_authorization_requests),
+    ] {
+        if demanded {
+            metadata.insert(name.to_owned(), true.into());
+        }
+    }
 }
 
 /// OIDC RP-Initiated Logout §3.1, Back-Channel Logout §2.2

@@ -78,6 +78,8 @@ pub struct Settings {
     /// What those of the store may be shown.
     pub provider_secrets: Vec<ProviderSecret>,
     pub client_certificates: CertificatesAsked,
+    /// Whether tokens can be bound to keys (RFC 9449).
+    pub dpop: bool,
     /// Hosts of which some may be denied.
     pub client_hosts: Option<HostTrusts>,
 }

@@ -323,9 +323,9 @@ fn recognise(
     row: Option<&ClientRow>,
     stateless: StatelessId,
 ) -> Client {
-    let ids = &server.clients.ids;
+    let (ids, flags) = (&server.clients.ids, stateless.flags);
     let mut grant_types = vec!["authorization_code"];
-    if stateless.flags.refresh {
+    if flags.refresh {
         grant_types.push("refresh_token");
     }
     let metadata = row.and_then(|row| metadata_of(row).ok());
@@ -349,8 +349,8 @@ fn recognise(
         keys: None,
         digest: None,
         refresh_grace: None,
-        requires_pushed_requests: false,
-        requires_dpop: false,
+        requires_pushed_requests: flags.pushed,
+        requires_dpop: flags.dpop,
         requires_certificate: false,
         certificate_name: None,
         logout: LogoutRules::default(),

@@ -44,10 +44,10 @@ pub struct ClientMetadata {
     pub jwks: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
-    /// RFC 9126 §6. Read where a client publishes its own document; a registration does not keep it.
+    /// RFC 9126 §6
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_pushed_authorization_requests: Option<bool>,
-    /// RFC 9449 §5.2, in the same way.
+    /// RFC 9449 §5.2
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_bound_access_tokens: Option<bool>,
     /// RFC 8705 §2.1.2: one of these five, with `tls_client_auth`.

@@ -138,8 +138,7 @@ impl Client {
         self.refresh_grace
     }
 
-    /// Whether its authorization requests come by the back channel only (RFC 9126 §6). Of a client that registered itself
-    /// nothing is known of it.
+    /// Whether its authorization requests come by the back channel only (RFC 9126 §6).
     pub(in crate::authorization_server) const fn requires_pushed_requests(&self) -> bool {
         self.requires_pushed_requests
     }

@@ -128,6 +128,23 @@ async fn without_its_own_token_nobody_hears_of_a_registration() {
     assert!(matches!(client.site.find(client.id()).await, Err(ClientError::Disabled)));
 }
 
+// RFC 7592 §2.2, RFC 9126 §6, RFC 9449 §5.2
+#[tokio::test]
+async fn a_replacement_keeps_what_it_demands_or_is_refused() {
+    let client = Registered::new().await;
+    let token = client.text("registration_access_token");
+    let pushed = client.anew("require_pushed_authorization_requests", json!(true));
+    let (status, told) = client.asks("PUT", token, &pushed).await;
+    assert_eq!((status, &told["require_pushed_authorization_requests"]), (200, &json!(true)));
+    assert!(client.site.find(client.id()).await.unwrap().requires_pushed_requests());
+    let token = told["registration_access_token"].as_str().unwrap();
+    let bound = client.anew("dpop_bound_access_tokens", json!(true));
+    let (status, told) = client.asks("PUT", token, &bound).await;
+    assert_eq!((status, &told["error"]), (400, &json!("invalid_client_metadata")), "{told}");
+    let (_, told) = client.asks("GET", token, &Value::Null).await;
+    assert_eq!(told["require_pushed_authorization_requests"], true, "nothing of it was done");
+}
+
 // RFC 7592 §2.3
 #[tokio::test]
 async fn a_client_that_ends_itself_ends_what_it_was_given() {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::authorization_server::register::reap as reap_clients;
-use crate::authorization_server::{ClientError, Registration};
+use crate::authorization_server::{ClientCertificates, ClientError, Registration};
 use crate::time::Clock as _;
 
 use super::support::{NOW, Site};
@@ -161,6 +161,68 @@ async fn nobody_registers_where_registration_is_off() {
     let site = Site::with(|settings| settings.registration = Registration::Off).await;
     let (status, _, answer) = site.register(r#"{"redirect_uris":["https://a.example/"]}"#).await;
     assert_eq!((status.as_u16(), &answer["error"]), (403, &json!("access_denied")));
+}
+
+/// What a client demands for its own safety: all of its requests pushed, all of its tokens bound.
+const DEMANDS: &str =
+    r#""dpop_bound_access_tokens":true,"require_pushed_authorization_requests":true"#;
+
+// RFC 9126 §6, RFC 9449 §5.2
+#[tokio::test]
+async fn what_a_client_demands_is_answered_and_held_also_where_its_row_is_lost() {
+    for (method, mode) in
+        [("none", Registration::Limited), ("client_secret_basic", Registration::Open)]
+    {
+        let site = || Site::with(|settings| (settings.dpop, settings.registration) = (true, mode));
+        let (first, second) = (site().await, site().await);
+        let body = format!(
+            r#"{{"redirect_uris":["https://a.example/"],"token_endpoint_auth_method":"{method}",{DEMANDS}}}"#
+        );
+        let (status, _, answer) = first.register(body).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        for name in ["dpop_bound_access_tokens", "require_pushed_authorization_requests"] {
+            assert_eq!(answer[name], true, "{answer}");
+        }
+        let id = answer["client_id"].as_str().unwrap();
+        let client = first.find(id).await.unwrap();
+        assert!(client.requires_dpop() && client.requires_pushed_requests());
+        if method == "none" {
+            let client = second.find(id).await.unwrap();
+            assert!(client.requires_dpop() && client.requires_pushed_requests());
+        }
+    }
+}
+
+// RFC 7591 §3.2.2, RFC 9449 §5.2, RFC 8705 §3.4
+#[tokio::test]
+async fn a_demand_that_cannot_be_kept_is_no_registration() {
+    const KEY: &str = r#""dpop_bound_access_tokens":true"#;
+    const CERTIFICATE: &str = r#""tls_client_certificate_bound_access_tokens":true"#;
+    const BOTH: &str =
+        r#""dpop_bound_access_tokens":true,"tls_client_certificate_bound_access_tokens":true"#;
+    for (dpop, certificates, method, demand, taken) in [
+        (false, false, "none", KEY, false),
+        (true, false, "none", KEY, true),
+        (true, false, "none", CERTIFICATE, false),
+        (true, true, "none", CERTIFICATE, false),
+        (false, false, "client_secret_basic", CERTIFICATE, false),
+        (false, true, "client_secret_basic", CERTIFICATE, true),
+        (true, true, "client_secret_basic", BOTH, false),
+        (false, false, "none", r#""dpop_bound_access_tokens":false"#, true),
+    ] {
+        let site = Site::with(|settings| {
+            settings.dpop = dpop;
+            settings.registration = Registration::Open;
+            settings.client_certificates =
+                ClientCertificates { authorities: None, self_signed: certificates };
+        });
+        let body = format!(
+            r#"{{"redirect_uris":["https://a.example/"],"token_endpoint_auth_method":"{method}",{demand}}}"#
+        );
+        let (status, _, answer) = site.await.register(body).await;
+        assert_eq!(status.as_u16(), if taken { 201 } else { 400 }, "{demand} {method}: {answer}");
+        assert_eq!(answer["error"] == "invalid_client_metadata", !taken, "{answer}");
+    }
 }
 
 // RFC 6749 §3.1.2.3 — N10

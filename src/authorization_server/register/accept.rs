@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::authorization_server::client::{AuthMethod, ClientMetadata, display_name};
 use crate::authorization_server::client_auth::{AssertionKeys, ClientCertificates};
 use crate::authorization_server::error::OAuthError;
-use crate::authorization_server::settings::Registration;
+use crate::authorization_server::settings::{Registration, Settings};
 use crate::public_jwks::PublicJwks;
 use crate::redirect_uri::RedirectUri;
 use crate::scope::Scope;
 
-use super::stateless_id::MAX_REDIRECT_URIS;
+use super::stateless_id::{Flags, MAX_REDIRECT_URIS};
 
 const MAX_TEXT: usize = 256;
 
@@ -23,9 +23,32 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Whether refresh tokens were registered.
-    pub(super) fn refresh(&self) -> bool {
-        self.metadata.known_grant_types().contains(&"refresh_token")
+    /// What of it the id of a public client carries.
+    pub(super) fn flags(&self) -> Flags {
+        Flags {
+            refresh: self.metadata.known_grant_types().contains(&"refresh_token"),
+            pushed: self.metadata.require_pushed_authorization_requests == Some(true),
+            dpop: self.metadata.dpop_bound_access_tokens == Some(true),
+        }
+    }
+}
+
+/// What a client may register here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer<'a> {
+    pub(super) mode: Registration,
+    pub(super) certificates: &'a ClientCertificates,
+    /// Whether tokens can be bound to keys (RFC 9449).
+    pub(super) dpop: bool,
+}
+
+impl<'a> Offer<'a> {
+    pub(super) const fn of(settings: &'a Settings) -> Self {
+        Self {
+            mode: settings.registration,
+            certificates: &settings.client_certificates,
+            dpop: settings.dpop,
+        }
     }
 }
 
@@ -33,20 +56,17 @@ impl Accepted {
 ///
 /// - [`OAuthError::InvalidRedirectUri`]
 /// - [`OAuthError::InvalidClientMetadata`]
-pub(super) fn accept(
-    asked: ClientMetadata,
-    (mode, certificates): (Registration, &ClientCertificates),
-) -> Result<Accepted, OAuthError> {
+pub(super) fn accept(asked: ClientMetadata, offer: Offer<'_>) -> Result<Accepted, OAuthError> {
     let redirect_uris = redirect_uris(&asked)?;
-    let method = method(&asked, mode)?;
-    if !certificates.serve(method) {
+    let method = method(&asked, offer.mode)?;
+    if !offer.certificates.serve(method) {
         return Err(OAuthError::InvalidClientMetadata(
             "token_endpoint_auth_method is about certificates, and this server asks for none such",
         ));
     }
     let keys = matches!(method, AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth);
     let named = method == AuthMethod::TlsClientAuth;
-    let bound = asked.tls_client_certificate_bound_access_tokens == Some(true);
+    check_binding(&asked, method, offer)?;
     let metadata = ClientMetadata {
         redirect_uris: asked.redirect_uris.clone(),
         client_name: asked.client_name.as_deref().and_then(display_name),
@@ -61,20 +81,54 @@ pub(super) fn accept(
         software_version: asked.software_version.filter(|text| text.len() <= MAX_TEXT),
         jwks: asked.jwks.filter(|_| keys).map(jwks).transpose()?,
         jwks_uri: None,
-        require_pushed_authorization_requests: None,
-        dpop_bound_access_tokens: None,
+        require_pushed_authorization_requests: demanded(
+            asked.require_pushed_authorization_requests,
+        ),
+        dpop_bound_access_tokens: demanded(asked.dpop_bound_access_tokens),
         tls_client_auth_subject_dn: asked.tls_client_auth_subject_dn.filter(|_| named),
         tls_client_auth_san_dns: asked.tls_client_auth_san_dns.filter(|_| named),
         tls_client_auth_san_uri: asked.tls_client_auth_san_uri.filter(|_| named),
         tls_client_auth_san_ip: asked.tls_client_auth_san_ip.filter(|_| named),
         tls_client_auth_san_email: asked.tls_client_auth_san_email.filter(|_| named),
-        tls_client_certificate_bound_access_tokens: (bound && method != AuthMethod::None)
-            .then_some(true),
+        tls_client_certificate_bound_access_tokens: demanded(
+            asked.tls_client_certificate_bound_access_tokens,
+        ),
         post_logout_redirect_uris: None,
         backchannel_logout_uri: None,
         client_secret: None,
     };
     Ok(Accepted { metadata, redirect_uris, method })
+}
+
+/// `false` is what holds for who says nothing.
+fn demanded(asked: Option<bool>) -> Option<bool> {
+    asked.filter(|demanded| *demanded)
+}
+
+/// What a client demands for its own safety is kept or refused: it must not believe its tokens bound that are not.
+fn check_binding(
+    asked: &ClientMetadata,
+    method: AuthMethod,
+    offer: Offer<'_>,
+) -> Result<(), OAuthError> {
+    let wrong = |text| Err(OAuthError::InvalidClientMetadata(text));
+    let key = asked.dpop_bound_access_tokens == Some(true);
+    let certificate = asked.tls_client_certificate_bound_access_tokens == Some(true);
+    match (key, certificate) {
+        (true, true) => wrong(
+            "dpop_bound_access_tokens and tls_client_certificate_bound_access_tokens do not go together: a token is bound to one thing",
+        ),
+        (true, false) if !offer.dpop => {
+            wrong("dpop_bound_access_tokens is true, and this server binds no tokens to keys")
+        }
+        (false, true) if !offer.certificates.are_asked_for() => wrong(
+            "tls_client_certificate_bound_access_tokens is true, and this server asks for no certificates",
+        ),
+        (false, true) if method == AuthMethod::None => {
+            wrong("tls_client_certificate_bound_access_tokens is for clients that prove themselves")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One bad URI refuses the whole: a client that silently lost one would fail later, where nobody sees why (N92).

@@ -25,10 +25,9 @@ use crate::redirect_uri::{RedirectUri, without_port};
 use crate::store::{ClientKind, ClientRow, Digest};
 use crate::time::Timestamp;
 
-use super::accept::{Accepted, accept};
+use super::accept::{Accepted, Offer, accept};
 use super::initial_access_token::Presented;
 use super::manage;
-use super::stateless_id::Flags;
 
 /// Cursor's registration has under 1 KiB.
 const MAX_BODY: usize = 16 * 1024;
@@ -140,7 +139,7 @@ async fn registered(
         Registration::Off | Registration::Limited | Registration::Open => None,
     };
     let asked = read(headers, &body.map_err(|_| OAuthError::TooLarge)?)?;
-    let accepted = accept(asked, (mode, &server.settings.client_certificates))?;
+    let accepted = accept(asked, Offer::of(&server.settings))?;
     if mode == Registration::Limited {
         let address = address.map(|ClientAddress(address)| address);
         let waited = server.shares.registration(address);
@@ -204,9 +203,8 @@ async fn public(
 ) -> Result<Registered, OAuthError> {
     let now = server.clock.now();
     let digest = digest_of(&accepted);
-    let flags = Flags { refresh: accepted.refresh() };
     let ids = &server.clients.ids;
-    let id = ids.issue(now, flags, digest, &accepted.redirect_uris).ok_or(
+    let id = ids.issue(now, accepted.flags(), digest, &accepted.redirect_uris).ok_or(
         OAuthError::InvalidRedirectUri("there are more redirect_uris than can be registered"),
     )?;
     let bounded = server.settings.registration == Registration::Limited;

@@ -22,7 +22,7 @@ use crate::authorization_server::trail::Trail;
 use crate::id::{ClientAddress, ClientId};
 use crate::store::{ClientKind, ClientRow, Digest, NewRegistration, StoreError};
 
-use super::accept::accept;
+use super::accept::{Offer, accept};
 use super::endpoint::{UNCACHED, answer, canonical, digest_of_row, managed, read, what};
 
 /// Unknown, disabled, of a public client, or not this client's token: none tells more (RFC 7592 §2).
@@ -220,8 +220,8 @@ fn changed(
     if named.client_secret.is_some_and(|secret| !secrets.accepts(&secret, now)) {
         return wrong("client_secret is not that of the client, which cannot choose its own");
     }
-    let by = (Registration::Open, &server.settings.client_certificates);
-    let accepted = accept(read(headers, body)?, by)?;
+    let offer = Offer { mode: Registration::Open, ..Offer::of(&server.settings) };
+    let accepted = accept(read(headers, body)?, offer)?;
     let before = known.metadata.auth_methods().first().copied();
     let kind = |method: AuthMethod| if method.is_secret() { None } else { Some(method) };
     let same = before.is_some_and(|before| kind(before) == kind(accepted.method));

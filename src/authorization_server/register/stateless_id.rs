@@ -13,6 +13,12 @@ use crate::time::Timestamp;
 
 const PREFIX: &str = "dcr1.";
 const VERSION: u8 = 1;
+/// Of ids with more flags than whether there are refresh tokens: a broker that knows nothing of those recognises none of
+/// them, and so drops no demand.
+const VERSION_WITH_DEMANDS: u8 = 2;
+const REFRESH: u8 = 1;
+const PUSHED: u8 = 2;
+const DPOP: u8 = 4;
 const TAG: usize = 16;
 /// Version, day of issue, flags, fingerprint.
 const HEAD: usize = 1 + 4 + 1 + 8;
@@ -25,6 +31,27 @@ pub(super) const MAX_REDIRECT_URIS: usize = 16;
 pub(in crate::authorization_server) struct Flags {
     /// It wants refresh tokens.
     pub(in crate::authorization_server) refresh: bool,
+    /// Its authorization requests come by the back channel only (RFC 9126 §6).
+    pub(in crate::authorization_server) pushed: bool,
+    /// Each of its tokens is bound to a key (RFC 9449 §5.2).
+    pub(in crate::authorization_server) dpop: bool,
+}
+
+impl Flags {
+    /// The version of the id, and its flags.
+    fn to_bytes(self) -> [u8; 2] {
+        let set = |set: bool, bit| if set { bit } else { 0 };
+        let demands = set(self.pushed, PUSHED) | set(self.dpop, DPOP);
+        let version = if demands == 0 { VERSION } else { VERSION_WITH_DEMANDS };
+        [version, set(self.refresh, REFRESH) | demands]
+    }
+
+    /// `None` for what this broker cannot know the meaning of.
+    fn from_bytes(version: u8, bits: u8) -> Option<Self> {
+        let has = |bit| bits & bit == bit;
+        let flags = Self { refresh: has(REFRESH), pushed: has(PUSHED), dpop: has(DPOP) };
+        (flags.to_bytes() == [version, bits]).then_some(flags)
+    }
 }
 
 /// Makes and reads ids `dcr1.<base64url(version, day, flags, fingerprint, a tag per redirect URI, tag)>`.
@@ -66,9 +93,10 @@ impl StatelessIds {
             return None;
         }
         let day = u32::try_from(now.unix_seconds().div_euclid(SECONDS_OF_A_DAY)).ok()?;
-        let mut body = vec![VERSION];
+        let [version, flags] = flags.to_bytes();
+        let mut body = vec![version];
         body.extend_from_slice(&day.to_be_bytes());
-        body.push(u8::from(flags.refresh));
+        body.push(flags);
         body.extend(fingerprint.as_bytes().iter().take(8));
         for uri in redirect_uris {
             body.extend_from_slice(&self.redirect_tag(uri.as_str()));
@@ -86,12 +114,12 @@ impl StatelessIds {
             return None;
         }
         let (head, tags) = body.split_at_checked(HEAD)?;
-        let [VERSION, a, b, c, d, flags, ..] = *head else { return None };
+        let [version, a, b, c, d, flags, ..] = *head else { return None };
         let (tags, []) = tags.as_chunks::<TAG>() else { return None };
         let day = i64::from(u32::from_be_bytes([a, b, c, d]));
         Some(StatelessId {
             issued_at: Timestamp::from_unix_seconds(day.saturating_mul(SECONDS_OF_A_DAY)),
-            flags: Flags { refresh: flags & 1 == 1 },
+            flags: Flags::from_bytes(version, flags)?,
             tags: tags.to_vec(),
         })
     }
@@ -135,10 +163,12 @@ mod tests {
         StatelessIds::new(&ServerSecret::parse(&STANDARD.encode([byte; 32]).into()).unwrap())
     }
 
+    const REFRESHES: Flags = Flags { refresh: true, pushed: false, dpop: false };
+
     fn issued(ids: &StatelessIds, uris: &[&str]) -> ClientId {
         let uris: Vec<_> = uris.iter().map(|uri| RedirectUri::parse(uri).unwrap()).collect();
         let now = Timestamp::from_unix_seconds(1_800_000_000);
-        ids.issue(now, Flags { refresh: true }, Digest::of("x"), &uris).unwrap()
+        ids.issue(now, REFRESHES, Digest::of("x"), &uris).unwrap()
     }
 
     #[test]
@@ -152,6 +182,25 @@ mod tests {
         assert!(!again.allows(&read, "https://a.example:8443/cb"));
         assert!(read.flags.refresh);
         assert!(other.read(&id).is_none());
+    }
+
+    /// RFC 9126 §6, RFC 9449 §5.2
+    #[test]
+    fn an_id_carries_what_the_client_demands_and_nothing_unknown_is_read() {
+        let (ids, now) = (ids(1), Timestamp::from_unix_seconds(1_800_000_000));
+        let uris = [RedirectUri::parse("https://a.example/cb").unwrap()];
+        for bits in 0..8_u8 {
+            let has = |bit| bits & bit == bit;
+            let flags = Flags { refresh: has(1), pushed: has(2), dpop: has(4) };
+            let id = ids.issue(now, flags, Digest::of("x"), &uris).unwrap();
+            assert_eq!(ids.read(&id).unwrap().flags, flags);
+            // What was issued before there were demands is as it was.
+            assert_eq!(flags.to_bytes()[0] == 1, bits < 2);
+        }
+        for (version, bits) in [(0, 0), (1, 2), (1, 4), (2, 0), (2, 1), (1, 8), (2, 8 + 4), (3, 4)]
+        {
+            assert_eq!(Flags::from_bytes(version, bits), None, "{version} {bits}");
+        }
     }
 
     #[test]

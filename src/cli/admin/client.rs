@@ -112,6 +112,8 @@ struct AddArgs {
     backchannel_logout_uri: Option<String>,
     #[command(flatten)]
     certificate: CertificateArgs,
+    #[command(flatten)]
+    demands: DemandArgs,
     /// How long a refresh token of it that was just used gets the same answer again: 0 to 120 [default: as the settings say]
     #[arg(long = "refresh-grace", value_name = "SECONDS")]
     refresh_grace_seconds: Option<u32>,
@@ -145,6 +147,17 @@ struct CertificateArgs {
     /// Its tokens are bound to the certificate of the connection that asks for them
     #[arg(long)]
     tls_client_certificate_bound_access_tokens: bool,
+}
+
+/// What it cannot do without, wherever it is.
+#[derive(Debug, Args)]
+struct DemandArgs {
+    /// Its tokens are bound to a key of its own (DPoP)
+    #[arg(long)]
+    dpop_bound_access_tokens: bool,
+    /// Its authorization requests have to be pushed
+    #[arg(long)]
+    require_pushed_authorization_requests: bool,
 }
 
 #[derive(Debug, Args)]
@@ -205,7 +218,7 @@ pub(in crate::cli) async fn run(
 }
 
 async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let certificate = &args.certificate;
+    let (certificate, demands) = (&args.certificate, &args.demands);
     let new = NewClient {
         client_name: args.name.clone(),
         redirect_uris: args.redirect_uris.clone(),
@@ -225,6 +238,8 @@ async fn add(by: &Administration, args: &AddArgs, out: &mut dyn Write) -> Result
         self_signed_tls_client_auth: certificate.self_signed_tls_client_auth,
         tls_client_certificate_bound_access_tokens: certificate
             .tls_client_certificate_bound_access_tokens,
+        dpop_bound_access_tokens: demands.dpop_bound_access_tokens,
+        require_pushed_authorization_requests: demands.require_pushed_authorization_requests,
     };
     let added = by.operations.add_client(&by.actor, new).await;
     let (client, secret) = added.map_err(|error| failure(&error, LIST))?;

@@ -19,6 +19,7 @@ mod connections_told;
 mod connections_world;
 mod cors;
 mod crash;
+mod demands;
 mod device;
 mod discovered;
 mod dpop;

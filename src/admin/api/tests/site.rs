@@ -147,6 +147,7 @@ impl Site {
                 identity_providers: Vec::new(),
                 provider_secrets: Vec::new(),
                 client_certificates: CertificatesAsked::default(),
+                dpop: false,
                 client_hosts: None,
                 named_credentials: Vec::new(),
                 administrators: Administrators {
