@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::background;
 use crate::random::Random;
@@ -30,6 +31,8 @@ pub struct PasswordPool {
     /// Running and waiting together.
     places: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    /// What goes on though its caller hung up.
+    under_way: TaskTracker,
 }
 
 impl Default for PasswordPool {
@@ -43,7 +46,8 @@ impl Default for PasswordPool {
 impl PasswordPool {
     fn with_limits(running: usize, line: usize) -> Self {
         let places = Arc::new(Semaphore::new(running.saturating_add(line)));
-        Self { places, running: Arc::new(Semaphore::new(running)) }
+        let running = Arc::new(Semaphore::new(running));
+        Self { places, running, under_way: TaskTracker::new() }
     }
 
     /// The PHC string of a new password, with a salt of 16 random bytes.
@@ -99,7 +103,8 @@ impl PasswordPool {
             done
         };
         // On a task of its own: who hangs up would else leave the turn to a thread that may never have its own.
-        let done = tokio::spawn(async move { background::run("password", guarded).await });
+        let done = async move { background::run("password", guarded).await };
+        let done = self.under_way.spawn(done);
         done.await.map_err(|_ended| PoolBusy)?.map_err(|_no_thread| PoolBusy)
     }
 }

@@ -152,7 +152,7 @@ struct CertificateArgs {
 /// What it cannot do without, wherever it is.
 #[derive(Debug, Args)]
 struct DemandArgs {
-    /// Its tokens are bound to a key of its own (DPoP)
+    /// Its tokens are bound to a key of its own (RFC 9449)
     #[arg(long)]
     dpop_bound_access_tokens: bool,
     /// Its authorization requests have to be pushed

@@ -8,6 +8,7 @@ use mcp_auth_broker::store::{
     RevokeReason, Rotated, StoreSettings,
 };
 use sqlx::Connection as _;
+use tokio::task::JoinSet;
 
 use super::rows::{client, client_id, code, grant, redemption, rotation, user, with_refresh_token};
 use super::{NOW, Place, Store, after, on_both};
@@ -230,10 +231,9 @@ async fn a_server_with_aliases_waits_for_no_grant_while_others_wait_to_end_their
     sql("SET deadlock_timeout = '10ms'".to_owned()).execute(&mut other).await.unwrap();
     let row = format!("BEGIN; UPDATE grants SET last_used_at = 1 WHERE id = '{}'", second.id);
     sql(row).execute(&mut other).await.unwrap();
-    let deletes = tokio::spawn({
-        let store = store.clone();
-        async move { store.delete_resource("weather", false, after(1)).await }
-    });
+    let mut deletes = JoinSet::new();
+    let deleting = store.clone();
+    deletes.spawn(async move { deleting.delete_resource("weather", false, after(1)).await });
     let waits = "SELECT COUNT(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted \
         AND datname = current_database() AND locktype = 'transactionid'";
     let mut watch = sqlx::PgConnection::connect(url.expose()).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_server_with_aliases_waits_for_no_grant_while_others_wait_to_end_their
     let line = "SELECT pg_advisory_xact_lock(5570417002)".to_owned();
     sql(line).execute(&mut other).await.expect("nobody has it who waits for a grant");
     sql("COMMIT".to_owned()).execute(&mut other).await.unwrap();
-    assert!(deletes.await.unwrap().unwrap());
+    assert!(deletes.join_next().await.unwrap().unwrap().unwrap());
     assert!([first, second].iter().all(|grant| store.is_revoked(Some(grant.id), None)));
 }
 

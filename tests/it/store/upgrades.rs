@@ -3,6 +3,7 @@
 use mcp_auth_broker::store::{Digest, Rotated, StoreSettings};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::task::JoinSet;
 
 use super::Place;
 use super::copy::tamper;
@@ -78,10 +79,9 @@ async fn a_transaction_of_an_older_program_is_let_finish() {
     // No step changes this table, so the migration does not wait for who reads it.
     let steps = "SELECT COUNT(*) FROM schema_versions WHERE version >= 19";
     sqlx::query(steps).execute(&mut *transaction).await.unwrap();
-    let opening = tokio::spawn({
-        let settings = place.settings.clone();
-        async move { Place { settings, _folder: None }.open().await }
-    });
+    let mut opening = JoinSet::new();
+    let settings = place.settings.clone();
+    opening.spawn(async move { Place { settings, _folder: None }.open().await });
     loop {
         let (taken,): (i64,) = sqlx::query_as(steps).fetch_one(&mut *transaction).await.unwrap();
         if taken > 0 {
@@ -89,6 +89,6 @@ async fn a_transaction_of_an_older_program_is_let_finish() {
         }
     }
     transaction.commit().await.unwrap();
-    opening.await.unwrap();
+    opening.join_next().await.unwrap().unwrap();
     assert!(at_work.ping().await.is_err(), "ended when it was done");
 }
