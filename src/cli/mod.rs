@@ -95,11 +95,11 @@ enum Command {
     RegistrationToken(admin::RegistrationTokenArgs),
     /// What people allowed clients: list, revoke
     Grant(admin::GrantArgs),
-    /// Where people log in: list
+    /// Where people log in: add, list, show, set, disable, enable, remove
     IdentityProvider(admin::IdentityProviderArgs),
     /// The keys that sign tokens: list, rotate, retire
     Key(admin::KeyArgs),
-    /// The database: status, migrate, backup, restore, copy
+    /// The database: status, migrate, backup, restore, copy, rekey
     Store(store::StoreArgs),
     /// Write a redacted file for a bug report
     SupportBundle(support_bundle::BundleArgs),

@@ -17,6 +17,8 @@ pub enum LogOut {
         /// Its `sid`; `None` for one that is older than that.
         sid: Option<String>,
         revokes: Revokes,
+        /// An authorization request of this session that somebody else is to answer in its place.
+        left: Option<Digest>,
     },
     /// Every one of a person's sessions. What they allowed stays.
     Everywhere(UserId),

@@ -277,7 +277,7 @@ fn a_servers_keys_are_made_listed_and_revoked() {
     assert!(keys[0]["revoked_at"].is_string());
     assert_eq!(
         printed(at, &["server", "remove", "weather"]),
-        "the server is removed, and its keys\n"
+        "the server is removed, with its keys, its grants and the consents to it\n"
     );
     assert_eq!(json_of(at, &["server", "list", "--json"]), json!([]));
 }

@@ -56,7 +56,7 @@ fn without_secrets(metadata: &ClientMetadata, all: &Value) -> Result<(), Invalid
             || method == "client_secret_jwt"
     };
     if metadata.client_secret.is_some()
-        || all.get("client_secret_expires_at").is_some()
+        || all.get("client_secret_expires_at").is_some_and(|value| !value.is_null())
         || metadata.token_endpoint_auth_method.as_deref().is_some_and(secret)
     {
         return Err(InvalidDocument::Secret);

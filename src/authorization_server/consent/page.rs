@@ -36,7 +36,11 @@ struct ConsentPage<'a> {
     asked: Vec<ScopeWords>,
     kept: Vec<ScopeWords>,
     left_out: usize,
+    /// Whether another one of its pages was answered before it changed.
+    again: bool,
     form_token: String,
+    /// For this request, whatever was shown.
+    request_token: String,
     request: &'a str,
     /// The same for a URL.
     request_value: String,
@@ -78,7 +82,7 @@ pub(crate) async fn show(
         // Never a redirect here: the login form that led to this page has `form-action 'self'` (N107).
         return Ok(go_back(people, &question.receiver, &url, true));
     }
-    Ok(render(people, &session, handle, &question))
+    Ok(render(people, &session, handle, (&question, false)))
 }
 
 /// What the person is asked. A client whose host has come to be denied by the settings since its request is refused, which is
@@ -112,15 +116,28 @@ async fn asked_of(
     asked
 }
 
-fn render(people: &People, session: &Session, handle: &str, question: &Question) -> Response {
+/// `again`: an answer came to another question than this one.
+fn render(
+    people: &People,
+    session: &Session,
+    handle: &str,
+    (question, again): (&Question, bool),
+) -> Response {
+    let mut asked = in_words(&question.asked(), &people.scope_words);
+    let mut kept = in_words(&question.kept, &people.scope_words);
+    // Beside what was allowed before it is nothing new.
+    let lines = if kept.is_empty() { &mut asked } else { &mut kept };
+    lines.extend(in_words(&question.unasked(), &people.scope_words));
     let template = ConsentPage {
         receiver: &question.receiver,
         client_name: &question.client.name,
         standing: &question.client.standing,
-        asked: in_words(&question.asked(), &people.scope_words),
-        kept: in_words(&question.kept, &people.scope_words),
+        asked,
+        kept,
         left_out: question.left_out,
+        again,
         form_token: purpose(&[handle, &question.digest]).token(&session.cookie),
+        request_token: purpose(&[handle]).token(&session.cookie),
         request: handle,
         request_value: query_value(handle),
         resource: &question.pending.resource,
@@ -128,10 +145,12 @@ fn render(people: &People, session: &Session, handle: &str, question: &Question)
         host: people.host(),
         root: people.root().to_owned(),
     };
-    page(StatusCode::OK, Forms::Anywhere, &template)
+    let status = if again { StatusCode::CONFLICT } else { StatusCode::OK };
+    page(status, Forms::Anywhere, &template)
 }
 
-/// `POST /consent`: the answer counts for what was shown, in this session, and once (N103, N104).
+/// `POST /consent`: the answer counts for what was shown, in this session, and once (N103, N104). A yes to what has changed since, as by an
+/// answer in another tab or by new rules, gives nothing: the page comes again as it is now. A no is a no to all of it.
 pub(crate) async fn decide(
     State(people): State<People>,
     visit: Visit,
@@ -144,9 +163,14 @@ pub(crate) async fn decide(
     };
     let handle = form.fields.text("request");
     let question = asked_of(people, &visit, &session, handle).await?;
-    form.check(purpose(&[handle, &question.digest]), &session.cookie)?;
+    let is_current = form.check(purpose(&[handle, &question.digest]), &session.cookie).is_ok();
+    let of_the_request = form.fields.text("request_form");
+    if !is_current && !purpose(&[handle]).fits(&session.cookie, of_the_request) {
+        return Err(Fault::Forged);
+    }
     let granted = match form.fields.text("decision") {
         "allow" if question.needs_login(&session.person) => return Err(Fault::Forged),
+        "allow" if !is_current => return Ok(render(people, &session, handle, (&question, true))),
         "allow" if !question.offered.is_empty() => true,
         "deny" => false,
         _ => return Err(Fault::Forged),

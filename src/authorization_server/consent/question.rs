@@ -62,6 +62,17 @@ impl Question {
         self.kept.missing(&self.offered)
     }
 
+    /// What a yes gives though nobody asked for it: a client that is registered for refresh tokens stays connected
+    /// (OIDC Core §11).
+    pub(super) fn unasked(&self) -> Scope {
+        let stays = authorize::OFFLINE_ACCESS;
+        let asked = self.offered.iter().any(|scope| scope.as_str() == stays);
+        if !self.pending.refresh || self.offered.is_empty() || asked {
+            return Scope::default();
+        }
+        stays.parse().unwrap_or_default()
+    }
+
     /// Whether the client asked for a newer login than this person's; a no needs none.
     pub(super) fn needs_login(&self, person: &Person) -> bool {
         self.pending.wants_new_login(person)

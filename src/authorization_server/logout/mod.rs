@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::audit::AuditEvent;
-use crate::store::{LogOut, LoggedOut, Revokes, StoreError};
+use crate::store::{Digest, LogOut, LoggedOut, Revokes, StoreError};
 
 use super::login::KnownBrowser;
 use super::pages::{Fault, Forms, page, query_value};
@@ -83,16 +83,20 @@ pub(crate) async fn log_out(
     };
     let everywhere = form.fields.filled("everywhere").is_some();
     form.check(if everywhere { EVERYWHERE } else { HERE }, &session.cookie)?;
+    let request = form.fields.filled("request");
     let person = &session.person;
     let ended = if everywhere {
         end_everywhere(&people, &visit.headers, person).await?
     } else {
         let (session, sid) = (person.session, person.login.sid.clone());
-        end(&people, &LogOut::Session { session, sid, revokes: Revokes::Nothing }).await?
+        // Who comes next in this browser answers the request that this one was shown.
+        let left = request.map(|handle| Digest::of(handle));
+        let which = LogOut::Session { session, sid, revokes: Revokes::Nothing, left };
+        end(&people, &which).await?
     };
     let event = AuditEvent::LogOut { everywhere, grants: ended.grants };
     people.audit(visit.request_id, Some(session.person.user.id), None, event).await?;
-    let onward = match form.fields.filled("request") {
+    let onward = match request {
         Some(handle) => format!("/login?request={}", query_value(handle)),
         None => "/logout".to_owned(),
     };

@@ -116,7 +116,12 @@ pub(crate) async fn confirm(
         _ => return Err(Fault::Forged),
     };
     let person = &session.person;
-    let which = LogOut::Session { session: person.session, sid: person.login.sid.clone(), revokes };
+    let which = LogOut::Session {
+        session: person.session,
+        sid: person.login.sid.clone(),
+        revokes,
+        left: None,
+    };
     let grants = super::end(people, &which).await?.grants;
     let event = AuditEvent::LogOut { everywhere: false, grants };
     people.audit(visit.request_id, Some(person.user.id), Some(id), event).await?;

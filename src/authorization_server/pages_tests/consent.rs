@@ -99,8 +99,14 @@ async fn a_consent_form_counts_once_and_only_with_its_own_token() {
     let site = Site::new();
     let mut browser = site.administrator().await;
     let page = ask(&mut browser, &site.request(|_| {})).await;
-    let forged = browser.send("/consent", &page, &[("decision", "allow"), ("form", "AAAA")]).await;
-    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    let of_another = ("form", "AAAA");
+    for (fields, status) in [
+        (vec![of_another, ("request_form", "AAAA")], StatusCode::FORBIDDEN),
+        (vec![of_another], StatusCode::CONFLICT),
+    ] {
+        let fields = [fields, vec![("decision", "allow")]].concat();
+        assert_eq!(browser.send("/consent", &page, &fields).await.status, status);
+    }
     browser.with_forms = vec![("sec-fetch-site", "cross-site")];
     assert_eq!(answer(&mut browser, &page, "allow").await.status, StatusCode::FORBIDDEN);
     browser.with_forms = Vec::new();

@@ -219,7 +219,9 @@ async fn every_page_refuses_framing_caching_and_referrers() {
     let site = Site::new();
     let mut browser = site.administrator().await;
     let handle = site.request(|_| {});
-    for path in ["/account", "/logout", "/login/link/x", &format!("/consent?request={handle}")] {
+    let consent = format!("/consent?request={handle}");
+    let unread = ["/consent", "/login?request=a&request=b", "/login/link/%ff"];
+    for path in ["/account", "/logout", "/login/link/x", &consent].into_iter().chain(unread) {
         let page = browser.get(path).await;
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));

@@ -15,4 +15,5 @@ mod software_passkey;
 mod step_up;
 mod support;
 mod throttle;
+mod two_tabs;
 mod upstream;

@@ -272,9 +272,10 @@ impl Browser {
         page: &Page,
         fields: &[(&str, &str)],
     ) -> Page {
-        let hidden = ["form", "request", "client", "everywhere", "secret", "challenge"]
-            .into_iter()
-            .filter_map(|name| Some((name, page.hidden(action, name)?)));
+        let hidden =
+            ["form", "request", "request_form", "client", "everywhere", "secret", "challenge"]
+                .into_iter()
+                .filter_map(|name| Some((name, page.hidden(action, name)?)));
         let mut all: Vec<(String, String)> =
             hidden.map(|(name, value)| (name.to_owned(), value)).collect();
         for (name, value) in fields {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -48,7 +48,17 @@ pub(super) async fn answer_faults(
     let request_id = people.request_id();
     request.extensions_mut().insert(request_id);
     let mut response = next.run(request).await;
-    let Some(fault) = response.extensions_mut().remove::<Arc<Fault>>() else { return response };
+    let fault = response.extensions_mut().remove::<Arc<Fault>>();
+    let Some(fault) = fault.or_else(|| unread(&response)) else { return response };
     people.server.auditor.keep_page(request_id, &fault.in_short());
-    fault.page(people.root(), request_id)
+    let mut page = fault.page(people.root(), request_id);
+    *page.status_mut() = response.status();
+    page
+}
+
+/// What axum says where a query, a path or a body cannot be read is a bare line of text: people get a page for it.
+fn unread(response: &Response) -> Option<Arc<Fault>> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?;
+    let bare = response.status().is_client_error() && kind.as_bytes().starts_with(b"text/plain");
+    bare.then(|| Arc::new(Fault::MalformedRequest("it cannot be read")))
 }

@@ -70,7 +70,8 @@ pub(super) fn accept(asked: ClientMetadata, offer: Offer<'_>) -> Result<Accepted
     let metadata = ClientMetadata {
         redirect_uris: asked.redirect_uris.clone(),
         client_name: asked.client_name.as_deref().and_then(display_name),
-        client_uri: asked.client_uri.filter(|uri| uri.len() <= MAX_TEXT),
+        // The TypeScript SDK refuses an answer with an empty one.
+        client_uri: asked.client_uri.filter(|uri| (1..=MAX_TEXT).contains(&uri.len())),
         grant_types: Some(grant_types(asked.grant_types.as_deref())?),
         response_types: Some(response_types(asked.response_types.as_deref())?),
         token_endpoint_auth_method: Some(method.as_str().to_owned()),

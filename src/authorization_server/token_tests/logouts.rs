@@ -29,7 +29,7 @@ async fn log_in_ends(site: &Site, client_id: &str, sid: &str) {
     })
     .await;
     let session = Digest::of("session");
-    let out = LogOut::Session { session, sid: sid(), revokes: Revokes::Nothing };
+    let out = LogOut::Session { session, sid: sid(), revokes: Revokes::Nothing, left: None };
     site.store.log_out(&out, crate::time::Clock::now(&*site.clock)).await.unwrap();
 }
 

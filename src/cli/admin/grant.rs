@@ -37,7 +37,7 @@ pub(in crate::cli) struct GrantArgs {
 enum GrantCommand {
     /// Print the grants
     List(ListArgs),
-    /// End a grant and every token of it, within a second
+    /// End a grant and every token of it, within a second; its client has to ask its person again
     Revoke {
         id: GrantId,
         /// Print JSON

@@ -71,7 +71,7 @@ enum ServerCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take a server out, with its keys
+    /// Take a server out, with its keys, its grants and the consents to it
     Remove {
         server: String,
         /// Print JSON
@@ -338,7 +338,12 @@ async fn remove(
     let done = by.operations.delete_server(&by.actor, id).await;
     done.map_err(|error| failure(&error, LIST))?;
     let value = json!({ "id": id, "removed": true });
-    one(&value, "the server is removed, and its keys", json, out)
+    one(
+        &value,
+        "the server is removed, with its keys, its grants and the consents to it",
+        json,
+        out,
+    )
 }
 
 async fn run_key(

@@ -36,6 +36,17 @@ pub(super) async fn bind(
     Ok(c.execute(SQL, values![*handle, *session, *now]).await? == 1)
 }
 
+/// Of this session alone: nobody lets go of what another one was shown.
+pub(super) async fn let_go(
+    c: &mut Connection,
+    handle: &Digest,
+    session: &Digest,
+) -> Result<(), StoreError> {
+    const SQL: &str =
+        "UPDATE authorization_requests SET session = NULL WHERE handle = $1 AND session = $2";
+    c.execute(SQL, values![*handle, *session]).await.map(drop)
+}
+
 pub(super) async fn take(
     c: &mut Connection,
     (handle, now): &(Digest, Timestamp),

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 use super::database::SqlDatabase;
 use super::identity_provider::Part;
-use super::{clean_up, grant, session};
+use super::{authorization_request, clean_up, grant, session};
 
 /// For how long a client is tried to be told.
 const NOTICE_LIVES: i64 = 86_400;
@@ -67,7 +67,10 @@ async fn log_out(
     (which, now): &(LogOut, Timestamp),
 ) -> Result<Option<(u64, Vec<Revocation>)>, StoreError> {
     match which {
-        LogOut::Session { session, sid, revokes } => {
+        LogOut::Session { session, sid, revokes, left } => {
+            if let Some(handle) = left {
+                authorization_request::let_go(c, handle, session).await?;
+            }
             let ended = session::end(c, session).await?;
             let revoked = of_sid(c, sid.as_deref(), revokes, *now).await?;
             Ok(Some((u64::from(ended), revoked)))

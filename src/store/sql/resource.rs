@@ -87,14 +87,17 @@ fn uris(row: &ResourceRow) -> std::collections::BTreeSet<&str> {
     std::iter::once(&row.uri).chain(&row.aliases).map(String::as_str).collect()
 }
 
-/// Whether none of its URIs belongs to another. Writers of resources take turns, so that it stays true.
+/// Whether none of its URIs belongs to another, with or without the last slash: clients write either, and get tokens for the same
+/// server. Writers of resources take turns, so that it stays true.
 async fn are_free(c: &mut Connection, row: &ResourceRow) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT 1 FROM resource_uris WHERE uri = $1 AND resource_id <> $2";
+    const SQL: &str = "SELECT 1 FROM resource_uris WHERE uri IN ($1, $2) AND resource_id <> $3";
     if c.is_postgres() {
         c.execute("SELECT pg_advisory_xact_lock(5570417003)", values![]).await?;
     }
     for uri in uris(row) {
-        if c.row(SQL, values![uri, row.id.as_str()]).await?.is_some() {
+        let bare = uri.trim_end_matches('/');
+        let other = if bare == uri { format!("{uri}/") } else { bare.to_owned() };
+        if c.row(SQL, values![uri, other.as_str(), row.id.as_str()]).await?.is_some() {
             return Ok(false);
         }
     }

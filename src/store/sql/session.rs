@@ -88,7 +88,8 @@ pub(super) async fn begin(c: &mut Connection, new: &NewSession) -> Result<bool, 
     Ok(true)
 }
 
-/// Ends the session before this one in the same browser. Its `sid`, where it is the same person's.
+/// Ends the session before this one in the same browser. Its `sid`, where it is the same person's: then what waits for an answer in
+/// another tab goes on, too.
 async fn take_over(
     c: &mut Connection,
     before: &Digest,
@@ -98,6 +99,12 @@ async fn take_over(
     let Some(row) = c.row(SQL, values![*before]).await? else { return Ok(None) };
     let sid = row.maybe_text("sid")?;
     if row.maybe_parsed("user_id")? == new.user_id {
+        for waiting in [
+            "UPDATE authorization_requests SET session = $2 WHERE session = $1",
+            "UPDATE device_requests SET session = $2 WHERE session = $1",
+        ] {
+            c.execute(waiting, values![*before, new.session]).await?;
+        }
         return Ok(sid);
     }
     logout::notify(c, &[sid], new.created_at).await?;

@@ -166,6 +166,7 @@ async fn a_session_here_ends_what_is_to_end_with_it(store: Store) {
         session: Digest::of(name),
         sid: Some(name.to_owned()),
         revokes,
+        left: None,
     };
     for (name, revokes, count) in [
         ("a", Revokes::Nothing, 0),

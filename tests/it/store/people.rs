@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use mcp_auth_broker::store::{
-    Digest, ExternalIdentity, GrantRow, LinkPurpose, LoginOrigin, NewSession, OneTimeLink,
-    OwnLogin, PageRequest, SessionRow, StoreError,
+    AuthorizationRequestRow, Digest, ExternalIdentity, GrantRow, LinkPurpose, LogOut, LoginOrigin,
+    NewSession, OneTimeLink, OwnLogin, PageRequest, Revokes, SessionRow, StoreError,
 };
 
-use super::rows::{claim, grant, session, user, user_id};
+use super::rows::{claim, client_id, grant, session, user, user_id};
 use super::{NOW, Store, after, on_both};
 
 on_both! {
@@ -21,6 +21,7 @@ on_both! {
     an_administrator_counts_when_it_can_log_in;
     a_session_ends_by_idleness_and_by_age;
     who_logs_in_once_more_is_the_same_log_in_to_clients;
+    what_waits_in_another_tab_goes_on_with_the_same_person_alone;
     who_logs_in_in_anothers_browser_ends_their_log_in;
     no_session_begins_with_what_holds_no_more;
     a_session_is_put_over_the_one_with_its_digest;
@@ -213,6 +214,46 @@ async fn who_logs_in_once_more_is_the_same_log_in_to_clients(store: Store) {
     assert!(store.begin_session(&login("c", ada.id, Some("gone"))).await.unwrap());
     let other = store.find_session(&Digest::of("c"), NOW, after(6)).await.unwrap().unwrap();
     assert_eq!(other.login.sid.as_deref(), Some("c"));
+}
+
+// RFC 6749 §10.12 — N104
+async fn what_waits_in_another_tab_goes_on_with_the_same_person_alone(store: Store) {
+    let (ada, eve) = (user("ada"), user("eve"));
+    for user in [&ada, &eve] {
+        store.add_user(user).await.unwrap();
+    }
+    let handle = Digest::of("h");
+    let row = AuthorizationRequestRow {
+        handle,
+        client_id: client_id(),
+        parameters: "{}".to_owned(),
+        session: Some(Digest::of("a")),
+        expires_at: after(600),
+    };
+    store.add_authorization_request(&row).await.unwrap();
+    let of = async |name: &str| {
+        store.bind_authorization_request(&handle, &Digest::of(name), NOW).await.unwrap()
+    };
+    for (sid, person, before, theirs) in [
+        ("a", &ada, None, true),
+        ("b", &ada, Some("a"), true),
+        ("c", &eve, Some("b"), false),
+        ("d", &eve, None, false),
+    ] {
+        assert!(store.begin_session(&login(sid, person.id, before)).await.unwrap());
+        assert_eq!(of(sid).await, theirs, "{sid}");
+    }
+    // Who says that they are not that person lets go of it, and nobody else does.
+    let out = |name: &str| LogOut::Session {
+        session: Digest::of(name),
+        sid: None,
+        revokes: Revokes::Nothing,
+        left: Some(handle),
+    };
+    store.log_out(&out("d"), NOW).await.unwrap();
+    assert!(!of("c").await);
+    store.log_out(&out("b"), NOW).await.unwrap();
+    assert!(of("c").await);
 }
 
 // OIDC Back-Channel Logout §2.3

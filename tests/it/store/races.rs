@@ -184,6 +184,7 @@ async fn what_is_allowed_while_somebody_is_logged_out_ends_with_it(store: Store)
         let code = code(&grant, &format!("c{round}"));
         let which = match round % 3 {
             0 => LogOut::Session {
+                left: None,
                 session: row.session,
                 sid: row.login.sid.clone(),
                 revokes: Revokes::Everything,

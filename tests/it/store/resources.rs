@@ -47,11 +47,14 @@ fn key(prefix: &str, resource: &str) -> ApiKeyRow {
 }
 
 async fn a_uri_or_alias_belongs_to_one_resource(store: Store) {
-    assert!(store.add_resource(&resource("a", &["https://a", "https://a/"])).await.unwrap());
+    let uris = ["https://a", "https://a/", "https://c/mcp", "https://d/mcp/"];
+    assert!(store.add_resource(&resource("a", &uris)).await.unwrap());
     for taken in [
         resource("a", &["https://x"]),
         resource("b", &["https://a/"]),
         resource("b", &["https://b", "https://a"]),
+        resource("b", &["https://b", "https://c/mcp/"]),
+        resource("b", &["https://d/mcp"]),
     ] {
         assert!(!store.add_resource(&taken).await.unwrap());
     }

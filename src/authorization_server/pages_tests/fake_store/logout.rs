@@ -16,8 +16,12 @@ impl LogoutStore for FakeStore {
     ) -> Result<Option<LoggedOut>, StoreError> {
         let mut inner = self.lock();
         let over: Box<dyn Fn(&SessionRow) -> bool> = match which {
-            LogOut::Session { session, .. } => {
+            LogOut::Session { session, left, .. } => {
                 let session = *session;
+                let of_it = |row: &&mut AuthorizationRequestRow| row.session == Some(session);
+                for row in inner.requests.iter_mut().filter(of_it) {
+                    row.session = row.session.filter(|_| Some(row.handle) != *left);
+                }
                 Box::new(move |row| row.session == session)
             }
             LogOut::Everywhere(user) => {

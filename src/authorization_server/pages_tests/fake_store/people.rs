@@ -214,6 +214,8 @@ impl PersonStore for FakeStore {
         let old = old.map(|place| inner.sessions.remove(place));
         let mut row = row.clone();
         if let Some(old) = old.filter(|old| old.user_id == row.user_id) {
+            let theirs = inner.requests.iter_mut().filter(|it| it.session == Some(old.session));
+            theirs.for_each(|it| it.session = Some(row.session));
             row.login.sid = old.login.sid.or(row.login.sid);
         }
         inner.sessions.push(row);
