@@ -2,6 +2,7 @@
 
 oauth_store.py seed     HOME COUNT                         COUNT clients, grants and live refresh tokens into HOME/data/broker.db
 oauth_store.py refresh  NAME PID URL HOME SECONDS RESULTS  rotates refresh tokens on 16 connections, and asks for tokens
+oauth_store.py rotation URL HOME SECONDS                 rotates alone; prints how long the slowest waited, and how long the log became
 oauth_store.py logins   PID URL SECRET LINK SECONDS RESULTS  token and MCP requests, first alone, then beside 50 log-ins
 oauth_store.py table    RESULTS                            Markdown
 
@@ -99,6 +100,24 @@ def refresh(name, pid, url, home, seconds, results):
             result = measure()
             result |= {"name": name, "kind": kind, "cpu": processor(pid) - before, "idle_mb": idle, "mb": resident(pid)}
             out.write(json.dumps(result) + "\n")
+
+
+def rotation(url, home, seconds):
+    """What checkpoints of the log cost: they are all that a rotation waits for now and then."""
+    log, sizes, stop = pathlib.Path(f"{home}/data/broker.db-wal"), [0], threading.Event()
+
+    def watch():
+        while not stop.wait(0.02):
+            sizes.append(log.stat().st_size if log.exists() else 0)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    result = rotate(seconds, url, f"{home}/tokens")
+    stop.set()
+    watching.join()
+    print("| rotations/s | p50 ms | p99 ms | p99.9 ms | slowest ms | log MB at most |\n|---:|---:|---:|---:|---:|---:|")
+    print("| {:,.0f} | {:.2f} | {:.2f} | {:.2f} | {:.2f} | {:.0f} |".format(
+        result["requests"] / result["seconds"], *(result[name] / 1000 for name in ["p50_us", "p99_us", "p999_us", "max_us"]), max(sizes) / 1e6))
 
 
 class Browser:
@@ -199,6 +218,8 @@ if __name__ == "__main__":
             seed(home, int(count))
         case ["refresh", name, pid, url, home, seconds, results]:
             refresh(name, int(pid), url, home, int(seconds), results)
+        case ["rotation", url, home, seconds]:
+            rotation(url, home, int(seconds))
         case ["logins", pid, url, secret, link, seconds, results]:
             logins(int(pid), url, secret, link, int(seconds), results)
         case ["table", results]:

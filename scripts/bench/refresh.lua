@@ -45,7 +45,7 @@ end
 done = function(summary, latency)
   local errors, refused = summary.errors, 0
   for _, thread in ipairs(all) do refused = refused + thread:get("failed") end
-  io.write(string.format('\nRESULT {"requests":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,"failed":%d}\n',
-    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99),
+  io.write(string.format('\nRESULT {"requests":%d,"seconds":%.6f,"p50_us":%d,"p99_us":%d,"p999_us":%d,"max_us":%d,"failed":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max,
     refused + errors.connect + errors.read + errors.write + errors.timeout))
 end

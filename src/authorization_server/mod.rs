@@ -31,6 +31,8 @@ mod logout;
 mod lost;
 mod mark;
 mod metadata;
+#[cfg(test)]
+mod ordinary_settings;
 mod own_token;
 mod pace;
 mod pages;

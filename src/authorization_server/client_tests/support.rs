@@ -14,14 +14,13 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::ordinary_settings::{configured, ordinary};
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
-    Form, Grantable, KeyRing, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts, Rates,
-    Registration, SecondFactor, Sender, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
-    SiteShares, UsedAt, authenticate, find_client, registration_routes,
+    AuthorizationServer, Client, ClientError, Form, Grantable, KeyRing, NewAuthorizationServer,
+    OAuthError, PersonFacts, Registration, Sender, ServerSecret, Settings, SigningAlgorithm,
+    SigningKeys, UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
-use crate::host_trust::HostTrusts;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
@@ -174,56 +173,14 @@ impl Site {
 }
 
 fn settings() -> Settings {
-    let public_url = "https://broker.example";
     Settings {
-        issuer: public_url.parse().unwrap(),
-        public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource {
-            uri: format!("{public_url}/mcp"),
-            aliases: Vec::new(),
-            behind: None,
-            dpop_required: false,
-        }],
-        signing_algorithm: SigningAlgorithm::Es256,
-        resource_signing_algorithms: Vec::new(),
-        access_token_ttl: Duration::from_hours(1),
-        refresh_token_ttl: Duration::from_hours(24),
-        code_ttl: Duration::from_mins(1),
-        refresh_grace: Duration::from_mins(1),
-        rates: Rates::default(),
-        site_shares: SiteShares::default(),
-        default_scopes: Scope::empty(),
-        scopes_supported: Scope::empty(),
-        administrators: Administrators::default(),
-        clients: vec![machine()],
-        identity_assertions: Vec::new(),
+        clients: vec![configured(
+            "nightly:report",
+            Some("s3cret+x"),
+            "client_credentials",
+            "graph:read",
+        )],
         registration: Registration::Limited,
-        known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: Some(HostTrusts::default()),
-        require_pushed_requests: false,
-        second_factor: SecondFactor::Optional,
-        dpop: false,
-        client_certificates: crate::authorization_server::ClientCertificates::default(),
-        dpop_required: false,
-    }
-}
-
-/// A client of the settings file.
-fn machine() -> ConfiguredClient {
-    ConfiguredClient {
-        client_id: "nightly:report".parse().unwrap(),
-        secret: Some("s3cret+x".to_owned().into()),
-        keys: None,
-        grant_types: vec!["client_credentials"],
-        scopes: "graph:read".parse().unwrap(),
-        redirect_uris: Vec::new(),
-        refresh_grace: None,
-        require_pushed_requests: false,
-        dpop_bound: false,
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        exchange: ExchangeRules::default(),
-        workload: None,
-        tls: crate::authorization_server::ClientTls::default(),
+        ..ordinary("https://broker.example")
     }
 }

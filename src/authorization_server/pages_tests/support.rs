@@ -14,12 +14,13 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
+use crate::authorization_server::ordinary_settings::ordinary;
 use crate::authorization_server::second_factor::Authenticator;
 use crate::authorization_server::{
-    Administrators, AuthorizationServer, Grantable, IdentityProviderSettings, IdentityProviders,
-    KeyRing, NewAuthorizationServer, OwnResource, Pending, PeopleSettings, PersonFacts, Prompt,
-    Rates, Registration, SecondFactor, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
-    SiteShares, UsedAt, first_administrator_link, people_routes,
+    AuthorizationServer, Grantable, IdentityProviderSettings, IdentityProviders, KeyRing,
+    NewAuthorizationServer, Pending, PeopleSettings, PersonFacts, Prompt, SecondFactor,
+    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, first_administrator_link,
+    people_routes,
 };
 use crate::host_trust::{HostTrust, HostTrusts};
 use crate::id::ClientAddress;
@@ -59,18 +60,18 @@ impl Site {
     }
 
     pub(super) fn with(public_url: &str, providers: Vec<IdentityProviderSettings>) -> Self {
-        Self::built(settings(public_url), providers)
+        Self::built(ordinary(public_url), providers)
     }
 
     /// One that asks these people for a second factor.
     pub(super) fn requiring(second_factor: SecondFactor) -> Self {
-        Self::built(Settings { second_factor, ..settings("https://broker.example") }, Vec::new())
+        Self::built(Settings { second_factor, ..ordinary("https://broker.example") }, Vec::new())
     }
 
     /// One where this becomes of clients of every host.
     pub(super) fn trusting(others: HostTrust) -> Self {
         let hosts = Some(HostTrusts { rules: Vec::new(), others });
-        let settings = settings("https://broker.example");
+        let settings = ordinary("https://broker.example");
         Self::built(Settings { client_metadata_documents: hosts, ..settings }, Vec::new())
     }
 
@@ -178,40 +179,6 @@ impl Site {
         let lines =
             text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.map(|line| line["event_type"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-fn settings(public_url: &str) -> Settings {
-    Settings {
-        issuer: public_url.parse().unwrap(),
-        public_url: public_url.parse().unwrap(),
-        resources: vec![OwnResource {
-            uri: format!("{public_url}/mcp"),
-            aliases: Vec::new(),
-            behind: None,
-            dpop_required: false,
-        }],
-        signing_algorithm: SigningAlgorithm::Es256,
-        resource_signing_algorithms: Vec::new(),
-        access_token_ttl: Duration::from_hours(1),
-        refresh_token_ttl: Duration::from_hours(24),
-        code_ttl: Duration::from_mins(1),
-        refresh_grace: Duration::from_mins(1),
-        rates: Rates::default(),
-        site_shares: SiteShares::default(),
-        default_scopes: Scope::empty(),
-        scopes_supported: Scope::empty(),
-        administrators: Administrators::default(),
-        clients: Vec::new(),
-        identity_assertions: Vec::new(),
-        registration: Registration::Off,
-        known_clients: Arc::new(crate::authorization_server::KnownClients::shipped()),
-        client_metadata_documents: Some(HostTrusts::default()),
-        require_pushed_requests: false,
-        second_factor: SecondFactor::Optional,
-        dpop: false,
-        client_certificates: crate::authorization_server::ClientCertificates::default(),
-        dpop_required: false,
     }
 }
 

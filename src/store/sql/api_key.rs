@@ -5,6 +5,8 @@ use crate::store::error::StoreError;
 use crate::store::resource::ApiKeyRow;
 use crate::time::Timestamp;
 
+use super::columns::columns;
+
 pub(super) async fn add(c: &mut Connection, row: &ApiKeyRow) -> Result<bool, StoreError> {
     // FOR SHARE, so that the resource cannot go while its key comes; SQLite has one writer anyway.
     const THERE: &str = "SELECT 1 FROM resources WHERE id = $1";
@@ -32,7 +34,7 @@ pub(super) async fn find(
     c: &mut Connection,
     prefix: &String,
 ) -> Result<Option<ApiKeyRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM api_keys WHERE prefix = $1";
+    const SQL: &str = concat!("SELECT ", columns!(api_keys), " FROM api_keys WHERE prefix = $1");
     c.row(SQL, values![prefix.as_str()]).await?.as_ref().map(row).transpose()
 }
 
@@ -40,7 +42,11 @@ pub(super) async fn list(
     c: &mut Connection,
     resource: &String,
 ) -> Result<Vec<ApiKeyRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM api_keys WHERE resource_id = $1 ORDER BY prefix LIMIT 1000";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(api_keys),
+        " FROM api_keys WHERE resource_id = $1 ORDER BY prefix LIMIT 1000"
+    );
     c.rows(SQL, values![resource.as_str()]).await?.iter().map(row).collect()
 }
 

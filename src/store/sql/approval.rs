@@ -12,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::page::{Page, PageRequest};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::sealing::chosen;
 use super::{limit, page};
@@ -131,12 +132,16 @@ async fn add(c: &mut Connection, row: &ApprovalRow) -> Result<bool, StoreError> 
 
 /// The one row about a call that is not used.
 async fn of_call(c: &mut Connection, call: &Digest) -> Result<Option<ApprovalRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM approvals WHERE call_digest = $1 AND state <> 'used'";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(approvals),
+        " FROM approvals WHERE call_digest = $1 AND state <> 'used'"
+    );
     c.row(SQL, values![*call]).await?.as_ref().map(row).transpose()
 }
 
 async fn find(c: &mut Connection, id: &ApprovalId) -> Result<Option<ApprovalRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM approvals WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(approvals), " FROM approvals WHERE id = $1");
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
@@ -144,8 +149,12 @@ async fn list(
     c: &mut Connection,
     (wanted, now): &(PageRequest, Timestamp),
 ) -> Result<Page<ApprovalRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM approvals WHERE state = 'pending' AND expires_at > $1 AND late = 0 \
-        AND id > $2 ORDER BY id LIMIT $3";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(approvals),
+        " FROM approvals WHERE state = 'pending' AND expires_at > $1 AND late = 0 \
+        AND id > $2 ORDER BY id LIMIT $3"
+    );
     let after = wanted.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![*now, after, limit(wanted)]).await?;
     let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;

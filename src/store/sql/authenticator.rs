@@ -9,6 +9,7 @@ use crate::store::digest::Digest;
 use crate::store::error::StoreError;
 use crate::store::person::OneTimeLink;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::sealing::chosen;
 use super::{consent, link, passkey, session, user};
@@ -67,7 +68,8 @@ impl AuthenticatorStore for SqlDatabase {
 }
 
 async fn find(c: &mut Connection, id: &UserId) -> Result<Option<AuthenticatorRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM authenticators WHERE user_id = $1";
+    const SQL: &str =
+        concat!("SELECT ", columns!(authenticators), " FROM authenticators WHERE user_id = $1");
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 

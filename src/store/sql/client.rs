@@ -10,6 +10,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::ending::{self, Ended};
 use super::revocation;
 
@@ -17,7 +18,7 @@ pub(super) async fn find(
     c: &mut Connection,
     id: &ClientId,
 ) -> Result<Option<ClientRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM clients WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(clients), " FROM clients WHERE id = $1");
     c.row(SQL, values![id.as_str()]).await?.as_ref().map(row).transpose()
 }
 
@@ -77,7 +78,8 @@ pub(super) async fn list(
     c: &mut Connection,
     page: &PageRequest,
 ) -> Result<Page<ClientRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2";
+    const SQL: &str =
+        concat!("SELECT ", columns!(clients), " FROM clients WHERE id > $1 ORDER BY id LIMIT $2");
     let after = page.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
     let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;

@@ -7,6 +7,7 @@ use crate::store::grant::{CodeRedemption, CodeRow, ConsentUse, GrantRow, Redeeme
 use crate::store::revoked::Revocation;
 
 use super::client;
+use super::columns::columns;
 use super::consent;
 use super::grant;
 use super::refresh;
@@ -57,7 +58,7 @@ pub(super) async fn add_with_grant(
 }
 
 pub(super) async fn find(c: &mut Connection, code: &Digest) -> Result<Option<CodeRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM codes WHERE code = $1";
+    const SQL: &str = concat!("SELECT ", columns!(codes), " FROM codes WHERE code = $1");
     c.row(SQL, values![*code]).await?.as_ref().map(row).transpose()
 }
 
@@ -66,8 +67,11 @@ pub(super) async fn redeem(
     c: &mut Connection,
     asked: &CodeRedemption,
 ) -> Result<(Redeemed, Option<Revocation>), StoreError> {
-    const SQL: &str = "UPDATE codes SET used_at = $5 WHERE code = $1 AND used_at IS NULL AND expires_at > $5 \
-        AND client_id = $2 AND redirect_uri = $3 AND code_challenge = $4 RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE codes SET used_at = $5 WHERE code = $1 AND used_at IS NULL AND expires_at > $5 \
+        AND client_id = $2 AND redirect_uri = $3 AND code_challenge = $4 RETURNING ",
+        columns!(codes)
+    );
     let values = values![
         asked.code,
         asked.client_id.as_str(),

@@ -7,14 +7,19 @@ use crate::store::grant::{Consent, ConsentKey, RevokeReason};
 use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::ending::{self, Ended};
 
 pub(super) async fn find(
     c: &mut Connection,
     (key, now): &(ConsentKey, Timestamp),
 ) -> Result<Option<Consent>, StoreError> {
-    const SQL: &str = "SELECT * FROM consents WHERE user_id = $1 AND client_id = $2 \
-        AND redirect_class = $3 AND resource = $4 AND expires_at > $5";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(consents),
+        " FROM consents WHERE user_id = $1 AND client_id = $2 \
+        AND redirect_class = $3 AND resource = $4 AND expires_at > $5"
+    );
     let values = values![
         key.user_id.to_string(),
         key.client_id.as_str(),
@@ -92,8 +97,12 @@ pub(super) async fn forget(
 }
 
 pub(super) async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<Consent>, StoreError> {
-    const SQL: &str = "SELECT * FROM consents WHERE user_id = $1 \
-        ORDER BY client_id, redirect_class, resource LIMIT 1000";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(consents),
+        " FROM consents WHERE user_id = $1 \
+        ORDER BY client_id, redirect_class, resource LIMIT 1000"
+    );
     c.rows(SQL, values![user.to_string()]).await?.iter().map(row).collect()
 }
 

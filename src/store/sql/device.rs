@@ -12,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
 use super::code;
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::session;
 
@@ -92,8 +93,11 @@ async fn claim(
     c: &mut Connection,
     (user_code, session, now): &Mine,
 ) -> Result<Option<DeviceRequestRow>, StoreError> {
-    const SQL: &str = "UPDATE device_requests SET session = $2 WHERE user_code = $1 \
-        AND state = 'waiting' AND expires_at > $3 AND (session IS NULL OR session = $2) RETURNING *";
+    const SQL: &str = concat!(
+        "UPDATE device_requests SET session = $2 WHERE user_code = $1 \
+        AND state = 'waiting' AND expires_at > $3 AND (session IS NULL OR session = $2) RETURNING ",
+        columns!(device_requests)
+    );
     c.row(SQL, values![*user_code, *session, *now]).await?.as_ref().map(row).transpose()
 }
 
@@ -101,8 +105,12 @@ async fn claimed(
     c: &mut Connection,
     (user_code, session, now): &Mine,
 ) -> Result<Option<DeviceRequestRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM device_requests WHERE user_code = $1 AND session = $2 \
-        AND state = 'waiting' AND expires_at > $3";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(device_requests),
+        " FROM device_requests WHERE user_code = $1 AND session = $2 \
+        AND state = 'waiting' AND expires_at > $3"
+    );
     c.row(SQL, values![*user_code, *session, *now]).await?.as_ref().map(row).transpose()
 }
 
@@ -134,8 +142,11 @@ async fn poll(
     c: &mut Connection,
     (device_code, client_id, now): &(Digest, ClientId, Timestamp),
 ) -> Result<Polled, StoreError> {
-    const IN_TIME: &str = "UPDATE device_requests SET polled_at = $3 WHERE device_code = $1 \
-        AND client_id = $2 AND (polled_at IS NULL OR polled_at + wait_ms <= $3) RETURNING *";
+    const IN_TIME: &str = concat!(
+        "UPDATE device_requests SET polled_at = $3 WHERE device_code = $1 \
+        AND client_id = $2 AND (polled_at IS NULL OR polled_at + wait_ms <= $3) RETURNING ",
+        columns!(device_requests)
+    );
     const EARLY: &str = "UPDATE device_requests SET polled_at = $3, wait_ms = wait_ms + $4 \
         WHERE device_code = $1 AND client_id = $2";
     let values = values![*device_code, client_id.as_str(), *now];

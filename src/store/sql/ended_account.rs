@@ -6,6 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::upstream_account::{EndedAccount, UpstreamAccountRow};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::upstream_account::row;
 
 /// For how long it is tried.
@@ -18,7 +19,10 @@ pub(super) async fn end_all(
     c: &mut Connection,
     (user, now): (UserId, Timestamp),
 ) -> Result<(), StoreError> {
-    const SQL: &str = "DELETE FROM upstream_accounts WHERE user_id = $1 RETURNING *";
+    const SQL: &str = concat!(
+        "DELETE FROM upstream_accounts WHERE user_id = $1 RETURNING ",
+        columns!(upstream_accounts)
+    );
     let gone = c.rows(SQL, values![user.to_string()]).await?;
     keep(c, &gone, now).await.map(drop)
 }
@@ -28,8 +32,10 @@ pub(super) async fn end_one(
     c: &mut Connection,
     (user, server, now): &(UserId, String, Timestamp),
 ) -> Result<bool, StoreError> {
-    const SQL: &str =
-        "DELETE FROM upstream_accounts WHERE user_id = $1 AND server = $2 RETURNING *";
+    const SQL: &str = concat!(
+        "DELETE FROM upstream_accounts WHERE user_id = $1 AND server = $2 RETURNING ",
+        columns!(upstream_accounts)
+    );
     let gone = c.rows(SQL, values![user.to_string(), server.as_str()]).await?;
     Ok(keep(c, &gone, *now).await? > 0)
 }
@@ -39,12 +45,15 @@ pub(super) async fn end_without_grant(
     c: &mut Connection,
     now: &Timestamp,
 ) -> Result<u64, StoreError> {
-    const SQL: &str = "DELETE FROM upstream_accounts WHERE (user_id, server) IN ( \
+    const SQL: &str = concat!(
+        "DELETE FROM upstream_accounts WHERE (user_id, server) IN ( \
         SELECT account.user_id, account.server FROM upstream_accounts account WHERE NOT EXISTS ( \
             SELECT 1 FROM grants WHERE grants.user_id = account.user_id AND grants.revoked_at IS NULL \
             AND grants.expires_at > $1) \
         AND EXISTS (SELECT 1 FROM grants WHERE grants.user_id = account.user_id \
-            AND COALESCE(grants.revoked_at, grants.expires_at) >= account.connected_at) LIMIT $2) RETURNING *";
+            AND COALESCE(grants.revoked_at, grants.expires_at) >= account.connected_at) LIMIT $2) RETURNING ",
+        columns!(upstream_accounts)
+    );
     let gone = c.rows(SQL, values![*now, AT_ONCE]).await?;
     keep(c, &gone, *now).await
 }
@@ -99,9 +108,12 @@ pub(super) async fn claim(
     c: &mut Connection,
     (now, until): &(Timestamp, Timestamp),
 ) -> Result<Option<EndedAccount>, StoreError> {
-    const SQL: &str = "UPDATE ended_accounts SET next_at = $2, attempts = attempts + 1 \
+    const SQL: &str = concat!(
+        "UPDATE ended_accounts SET next_at = $2, attempts = attempts + 1 \
         WHERE next_at <= $1 AND (user_id, server, version) IN (SELECT user_id, server, version \
-        FROM ended_accounts WHERE next_at <= $1 ORDER BY next_at LIMIT 1) RETURNING *";
+        FROM ended_accounts WHERE next_at <= $1 ORDER BY next_at LIMIT 1) RETURNING ",
+        columns!(ended_accounts)
+    );
     let Some(found) = c.row(SQL, values![*now, *until]).await? else { return Ok(None) };
     let attempts = u32::try_from(found.int("attempts")?).unwrap_or(u32::MAX);
     Ok(Some(EndedAccount { account: row(&found)?, attempts }))

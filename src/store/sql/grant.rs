@@ -9,6 +9,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::identity_provider::Part;
 use super::{consent, revocation, session};
 
@@ -42,7 +43,7 @@ pub(super) async fn add(c: &mut Connection, row: &GrantRow) -> Result<(), StoreE
 }
 
 pub(super) async fn find(c: &mut Connection, id: &GrantId) -> Result<Option<GrantRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM grants WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(grants), " FROM grants WHERE id = $1");
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
@@ -77,7 +78,8 @@ pub(super) async fn used(
     const SQL: &str = concat!(
         "UPDATE grants SET last_used_at = $2 WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND ",
         not_ending!("grants"),
-        " RETURNING *"
+        " RETURNING ",
+        columns!(grants)
     );
     c.row(SQL, values![id.to_string(), now]).await?.as_ref().map(row).transpose()
 }
@@ -99,7 +101,9 @@ pub(super) async fn is_alive(
 macro_rules! page_sql {
     ($filter:literal) => {
         concat!(
-            "SELECT * FROM grants WHERE id > $1 AND ",
+            "SELECT ",
+            columns!(grants),
+            " FROM grants WHERE id > $1 AND ",
             "($3 = CAST(1 AS BIGINT) OR (revoked_at IS NULL AND expires_at > $4))",
             $filter,
             " ORDER BY id LIMIT $2"

@@ -10,6 +10,7 @@ use crate::store::logout::LoggedOut;
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::{ended_account, grant, logout};
 
@@ -145,12 +146,14 @@ async fn add(c: &mut Connection, row: &IdentityProviderRow) -> Result<bool, Stor
 }
 
 async fn find(c: &mut Connection, id: &String) -> Result<Option<IdentityProviderRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM identity_providers WHERE id = $1";
+    const SQL: &str =
+        concat!("SELECT ", columns!(identity_providers), " FROM identity_providers WHERE id = $1");
     c.row(SQL, values![id.as_str()]).await?.as_ref().map(row).transpose()
 }
 
 async fn list(c: &mut Connection) -> Result<Vec<IdentityProviderRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM identity_providers ORDER BY id";
+    const SQL: &str =
+        concat!("SELECT ", columns!(identity_providers), " FROM identity_providers ORDER BY id");
     c.rows(SQL, values![]).await?.iter().map(row).collect()
 }
 
@@ -236,8 +239,12 @@ const OF_PEOPLE: [&str; 3] = [
 ];
 
 /// Their tokens are given back, as at everybody's end.
-const ACCOUNTS: &str =
-    concat!("DELETE FROM upstream_accounts WHERE user_id IN ", people!(), " RETURNING *");
+const ACCOUNTS: &str = concat!(
+    "DELETE FROM upstream_accounts WHERE user_id IN ",
+    people!(),
+    " RETURNING ",
+    columns!(upstream_accounts)
+);
 
 /// Nobody says any more who is in a group of a provider that is gone; another one may have its prefix.
 const GROUPS: &str = concat!(

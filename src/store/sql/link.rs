@@ -6,6 +6,8 @@ use crate::store::error::StoreError;
 use crate::store::person::{LinkPurpose, OneTimeLink};
 use crate::time::Timestamp;
 
+use super::columns::columns;
+
 pub(super) async fn add(c: &mut Connection, link: &OneTimeLink) -> Result<(), StoreError> {
     const SQL: &str =
         "INSERT INTO links (link, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)";
@@ -21,7 +23,8 @@ pub(super) async fn find(
     c: &mut Connection,
     (link, now): &(Digest, Timestamp),
 ) -> Result<Option<OneTimeLink>, StoreError> {
-    const SQL: &str = "SELECT * FROM links WHERE link = $1 AND expires_at > $2";
+    const SQL: &str =
+        concat!("SELECT ", columns!(links), " FROM links WHERE link = $1 AND expires_at > $2");
     let Some(row) = c.row(SQL, values![*link, *now]).await? else { return Ok(None) };
     let purpose = match row.text("purpose")?.as_str() {
         "set_up" => LinkPurpose::SetUp,

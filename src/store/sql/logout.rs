@@ -14,6 +14,7 @@ use crate::store::person::{LoginOrigin, SessionRow};
 use crate::store::revoked::Revocation;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::identity_provider::Part;
 use super::{authorization_request, clean_up, grant, session};
@@ -93,7 +94,7 @@ async fn of_sid(
     revokes: &Revokes,
     now: Timestamp,
 ) -> Result<Vec<Revocation>, StoreError> {
-    const SQL: &str = "SELECT * FROM grants WHERE sid = $1";
+    const SQL: &str = concat!("SELECT ", columns!(grants), " FROM grants WHERE sid = $1");
     let Some(sid) = sid else { return Ok(Vec::new()) };
     notify(c, &[Some(sid.to_owned())], now).await?;
     let rows = c.rows(SQL, values![sid]).await?;
@@ -165,7 +166,11 @@ async fn sessions_meant(
     token: &LogoutToken,
     user: Option<UserId>,
 ) -> Result<Vec<SessionRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM sessions WHERE issuer_sid = $1 AND issuer = $2";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(sessions),
+        " FROM sessions WHERE issuer_sid = $1 AND issuer = $2"
+    );
     if let Some(user) = user {
         return sessions_of(c, user).await;
     }
@@ -179,8 +184,9 @@ async fn grants_meant(
     token: &LogoutToken,
     user: Option<UserId>,
 ) -> Result<Vec<GrantRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM grants WHERE issuer_sid = $1 AND issuer = $2";
-    const OF_USER: &str = "SELECT * FROM grants WHERE user_id = $1";
+    const SQL: &str =
+        concat!("SELECT ", columns!(grants), " FROM grants WHERE issuer_sid = $1 AND issuer = $2");
+    const OF_USER: &str = concat!("SELECT ", columns!(grants), " FROM grants WHERE user_id = $1");
     let rows = match user {
         Some(user) => c.rows(OF_USER, values![user.to_string()]).await?,
         None => c.rows(SQL, values![&token.sid, token.issuer.as_str()]).await?,
@@ -189,7 +195,7 @@ async fn grants_meant(
 }
 
 async fn sessions_of(c: &mut Connection, user: UserId) -> Result<Vec<SessionRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(sessions), " FROM sessions WHERE user_id = $1");
     read(&c.rows(SQL, values![user.to_string()]).await?, session::row)
 }
 
@@ -254,14 +260,17 @@ async fn claim(
     c: &mut Connection,
     NoticeClaim { now, until, limit, each, but }: &NoticeClaim,
 ) -> Result<Vec<LogoutNotice>, StoreError> {
-    const SQL: &str = "WITH due AS (SELECT sid, client_id, next_at FROM logout_notices WHERE next_at <= $1 \
+    const SQL: &str = concat!(
+        "WITH due AS (SELECT sid, client_id, next_at FROM logout_notices WHERE next_at <= $1 \
         AND REPLACE(CAST($5 AS TEXT), '\n' || client_id || '\n', '') = CAST($5 AS TEXT) \
         ORDER BY next_at LIMIT 256), \
         placed AS (SELECT sid, client_id, next_at, \
         ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY next_at, sid) AS place FROM due) \
         UPDATE logout_notices SET next_at = $2, attempts = attempts + 1 \
         WHERE next_at <= $1 AND (sid, client_id) IN (SELECT sid, client_id FROM placed \
-        WHERE place <= $4 ORDER BY next_at LIMIT $3) RETURNING *";
+        WHERE place <= $4 ORDER BY next_at LIMIT $3) RETURNING ",
+        columns!(logout_notices)
+    );
     let but: String = but.iter().flat_map(|id| ["\n", id.as_str(), "\n"]).collect();
     let (limit, each) = (i64::from(*limit), i64::from(*each));
     let rows = c.rows(SQL, values![*now, *until, limit, each, but.as_str()]).await?;

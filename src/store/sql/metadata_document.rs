@@ -4,11 +4,14 @@ use crate::store::client::MetadataDocument;
 use crate::store::connection::{Connection, values};
 use crate::store::error::StoreError;
 
+use super::columns::columns;
+
 pub(super) async fn find(
     c: &mut Connection,
     url: &String,
 ) -> Result<Option<MetadataDocument>, StoreError> {
-    const SQL: &str = "SELECT * FROM metadata_documents WHERE url = $1";
+    const SQL: &str =
+        concat!("SELECT ", columns!(metadata_documents), " FROM metadata_documents WHERE url = $1");
     let Some(row) = c.row(SQL, values![url.as_str()]).await? else { return Ok(None) };
     Ok(Some(MetadataDocument {
         url: row.text("url")?,

@@ -9,6 +9,7 @@ mod clean_up;
 mod client;
 mod clients;
 mod code;
+mod columns;
 mod consent;
 mod database;
 mod device;

@@ -10,6 +10,7 @@ use crate::store::passkey::{
     PasskeyAdded, PasskeyRemoved, PasskeyRow, PasskeySetUp, PasskeyStore, PasskeyUse,
 };
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::ending::Ended;
 use super::{authenticator, link, user};
@@ -74,13 +75,17 @@ impl PasskeyStore for SqlDatabase {
 }
 
 async fn list(c: &mut Connection, id: &UserId) -> Result<Vec<PasskeyRow>, StoreError> {
-    const SQL: &str =
-        "SELECT * FROM passkeys WHERE user_id = $1 ORDER BY created_at, credential_id";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(passkeys),
+        " FROM passkeys WHERE user_id = $1 ORDER BY created_at, credential_id"
+    );
     c.rows(SQL, values![id.to_string()]).await?.iter().map(row).collect()
 }
 
 async fn find(c: &mut Connection, id: &String) -> Result<Option<PasskeyRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM passkeys WHERE credential_id = $1";
+    const SQL: &str =
+        concat!("SELECT ", columns!(passkeys), " FROM passkeys WHERE credential_id = $1");
     c.row(SQL, values![id.as_str()]).await?.as_ref().map(row).transpose()
 }
 

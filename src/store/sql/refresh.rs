@@ -6,6 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::grant::{GrantRow, NewRefreshToken, RefreshRotation, RevokeReason, Rotated};
 use crate::store::revoked::Revocation;
 
+use super::columns::columns;
 use super::grant;
 
 pub(super) async fn add(
@@ -33,7 +34,9 @@ pub(super) async fn find(
     token: &Digest,
 ) -> Result<Option<(GrantRow, NewRefreshToken)>, StoreError> {
     const SQL: &str = concat!(
-        "SELECT g.*, t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
+        "SELECT ",
+        columns!(grants "g."),
+        ", t.scopes AS token_scopes, t.expires_at AS token_expires_at, \
          t.dpop_jkt AS token_dpop_jkt FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id \
          WHERE t.token = $1 AND t.used_at IS NULL AND g.revoked_at IS NULL AND ",
         grant::not_ending!("g")

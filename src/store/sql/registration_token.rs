@@ -9,6 +9,7 @@ use crate::store::page::{Page, PageRequest};
 use crate::store::registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 
 #[async_trait]
@@ -75,7 +76,11 @@ async fn find(
     c: &mut Connection,
     prefix: &String,
 ) -> Result<Option<RegistrationTokenRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM registration_tokens WHERE prefix = $1";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(registration_tokens),
+        " FROM registration_tokens WHERE prefix = $1"
+    );
     c.row(SQL, values![prefix.as_str()]).await?.as_ref().map(row).transpose()
 }
 
@@ -83,8 +88,11 @@ async fn list(
     c: &mut Connection,
     page: &PageRequest,
 ) -> Result<Page<RegistrationTokenRow>, StoreError> {
-    const SQL: &str =
-        "SELECT * FROM registration_tokens WHERE prefix > $1 ORDER BY prefix LIMIT $2";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(registration_tokens),
+        " FROM registration_tokens WHERE prefix > $1 ORDER BY prefix LIMIT $2"
+    );
     let after = page.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
     let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;

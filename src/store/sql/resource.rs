@@ -8,6 +8,7 @@ use crate::store::resource::{ResourceChange, ResourceRow};
 use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::ending::{self, Ended};
 use super::tool_pin;
 
@@ -116,7 +117,7 @@ pub(super) async fn find(
     c: &mut Connection,
     id: &String,
 ) -> Result<Option<ResourceRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM resources WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(resources), " FROM resources WHERE id = $1");
     c.row(SQL, values![id.as_str()]).await?.as_ref().map(self::row).transpose()
 }
 
@@ -124,8 +125,12 @@ pub(super) async fn find_by_uri(
     c: &mut Connection,
     uri: &String,
 ) -> Result<Option<ResourceRow>, StoreError> {
-    const SQL: &str = "SELECT resources.* FROM resource_uris JOIN resources \
-        ON resources.id = resource_uris.resource_id WHERE resource_uris.uri = $1";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(resources "resources."),
+        " FROM resource_uris JOIN resources \
+        ON resources.id = resource_uris.resource_id WHERE resource_uris.uri = $1"
+    );
     c.row(SQL, values![uri.as_str()]).await?.as_ref().map(self::row).transpose()
 }
 
@@ -133,7 +138,11 @@ pub(super) async fn list(
     c: &mut Connection,
     page: &PageRequest,
 ) -> Result<Page<ResourceRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM resources WHERE id > $1 ORDER BY id LIMIT $2";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(resources),
+        " FROM resources WHERE id > $1 ORDER BY id LIMIT $2"
+    );
     let after = page.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
     let rows = rows.iter().map(self::row).collect::<Result<Vec<_>, _>>()?;
@@ -141,8 +150,12 @@ pub(super) async fn list(
 }
 
 pub(super) async fn list_proxied(c: &mut Connection) -> Result<Vec<ResourceRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM resources WHERE url IS NOT NULL AND disabled_at IS NULL \
-        ORDER BY id LIMIT 10000";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(resources),
+        " FROM resources WHERE url IS NOT NULL AND disabled_at IS NULL \
+        ORDER BY id LIMIT 10000"
+    );
     c.rows(SQL, values![]).await?.iter().map(self::row).collect()
 }
 

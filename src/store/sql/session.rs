@@ -7,6 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::person::{LoginOrigin, NewSession, SessionRow};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::{identity_provider, logout, user};
 
 pub(super) async fn add(c: &mut Connection, row: &SessionRow) -> Result<(), StoreError> {
@@ -52,8 +53,11 @@ pub(super) async fn find(
     c: &mut Connection,
     (session, idle_since, now): &(Digest, Timestamp, Timestamp),
 ) -> Result<Option<SessionRow>, StoreError> {
-    const SQL: &str =
-        "SELECT * FROM sessions WHERE session = $1 AND last_seen_at >= $2 AND expires_at > $3";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(sessions),
+        " FROM sessions WHERE session = $1 AND last_seen_at >= $2 AND expires_at > $3"
+    );
     c.row(SQL, values![*session, *idle_since, *now]).await?.as_ref().map(row).transpose()
 }
 
@@ -62,8 +66,12 @@ pub(super) async fn list(
     (user, now): &(UserId, Timestamp),
 ) -> Result<Vec<SessionRow>, StoreError> {
     // What says that a browser is known, or that a code is to follow, is none, and there may be more of it than sessions.
-    const SQL: &str = "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
-        AND (method IS NULL OR method NOT IN ('device', 'first_step')) ORDER BY created_at DESC, session LIMIT 200";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(sessions),
+        " FROM sessions WHERE user_id = $1 AND expires_at > $2 \
+        AND (method IS NULL OR method NOT IN ('device', 'first_step')) ORDER BY created_at DESC, session LIMIT 200"
+    );
     c.rows(SQL, values![user.to_string(), *now]).await?.iter().map(row).collect()
 }
 

@@ -5,10 +5,12 @@ use crate::store::error::StoreError;
 use crate::store::signing_key::{SigningKeyRow, SigningKeyState};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::sealing::chosen_bytes;
 
 pub(super) async fn list(c: &mut Connection, (): &()) -> Result<Vec<SigningKeyRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM signing_keys ORDER BY not_before, kid";
+    const SQL: &str =
+        concat!("SELECT ", columns!(signing_keys), " FROM signing_keys ORDER BY not_before, kid");
     c.rows(SQL, values![]).await?.iter().map(row).collect()
 }
 

@@ -8,6 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::upstream_account::{EndedAccount, UpstreamAccountRow, UpstreamAccountStore};
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::database::SqlDatabase;
 use super::sealing::chosen;
 use super::{ended_account, user};
@@ -141,14 +142,21 @@ async fn find(
     c: &mut Connection,
     (user, server): &(UserId, String),
 ) -> Result<Option<UpstreamAccountRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM upstream_accounts WHERE user_id = $1 AND server = $2";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(upstream_accounts),
+        " FROM upstream_accounts WHERE user_id = $1 AND server = $2"
+    );
     let values = values![user.to_string(), server.as_str()];
     c.row(SQL, values).await?.as_ref().map(row).transpose()
 }
 
 async fn list(c: &mut Connection, user: &UserId) -> Result<Vec<UpstreamAccountRow>, StoreError> {
-    const SQL: &str =
-        "SELECT * FROM upstream_accounts WHERE user_id = $1 ORDER BY server LIMIT 200";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(upstream_accounts),
+        " FROM upstream_accounts WHERE user_id = $1 ORDER BY server LIMIT 200"
+    );
     c.rows(SQL, values![user.to_string()]).await?.iter().map(row).collect()
 }
 

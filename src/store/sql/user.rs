@@ -10,6 +10,7 @@ use crate::store::person::{ExternalIdentity, OwnLogin, UserProfile, UserRow};
 use crate::store::revoked::Whose;
 use crate::time::Timestamp;
 
+use super::columns::columns;
 use super::ending::{self, Ended};
 use super::{consent, ended_account};
 
@@ -40,7 +41,7 @@ pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, Store
 }
 
 pub(super) async fn find(c: &mut Connection, id: &UserId) -> Result<Option<UserRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM users WHERE id = $1";
+    const SQL: &str = concat!("SELECT ", columns!(users), " FROM users WHERE id = $1");
     c.row(SQL, values![id.to_string()]).await?.as_ref().map(row).transpose()
 }
 
@@ -74,7 +75,11 @@ pub(super) async fn find_by_name(
     c: &mut Connection,
     name: &String,
 ) -> Result<Option<UserRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM users WHERE organisation = 'default' AND username = $1";
+    const SQL: &str = concat!(
+        "SELECT ",
+        columns!(users),
+        " FROM users WHERE organisation = 'default' AND username = $1"
+    );
     c.row(SQL, values![name.as_str()]).await?.as_ref().map(row).transpose()
 }
 
@@ -82,7 +87,8 @@ pub(super) async fn list(
     c: &mut Connection,
     page: &PageRequest,
 ) -> Result<Page<UserRow>, StoreError> {
-    const SQL: &str = "SELECT * FROM users WHERE id > $1 ORDER BY id LIMIT $2";
+    const SQL: &str =
+        concat!("SELECT ", columns!(users), " FROM users WHERE id > $1 ORDER BY id LIMIT $2");
     let after = page.after.clone().unwrap_or_default();
     let rows = c.rows(SQL, values![after, super::limit(page)]).await?;
     let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
@@ -214,8 +220,12 @@ pub(super) async fn logged_in(
     c.execute(SQL, values![id.to_string(), *at]).await.map(drop)
 }
 
-const OF_IDENTITY: &str = "SELECT users.* FROM identities JOIN users ON users.id = identities.user_id \
-    WHERE identities.issuer = $1 AND identities.subject = $2";
+const OF_IDENTITY: &str = concat!(
+    "SELECT ",
+    columns!(users "users."),
+    " FROM identities JOIN users ON users.id = identities.user_id \
+    WHERE identities.issuer = $1 AND identities.subject = $2"
+);
 
 pub(super) async fn find_by_identity(
     c: &mut Connection,

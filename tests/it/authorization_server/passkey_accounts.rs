@@ -7,10 +7,9 @@ use crate::support::product::Product;
 use crate::support::raw_http::Answer;
 
 use super::browser::{Browser, PASSWORD, hidden};
-use super::client::{Asking, REDIRECT, VERIFIER, register, told};
-use super::flow::{post, text};
+use super::flow::text;
 use super::passkeys::software_passkey::{SoftwarePasskey, question};
-use super::passkeys::{ORIGIN, SETTINGS, browser, form, payload, replicas, sends, signed};
+use super::passkeys::{ORIGIN, SETTINGS, browser, form, payload, replicas, tokens};
 
 /// What the page of this link leads to.
 async fn begins(browser: &mut Browser<'_>, link: &str) -> Answer {
@@ -41,26 +40,7 @@ async fn finishes(
 
 /// What the tokens of this administrator's log-in say of it.
 async fn claims(product: &Product, passkey: &mut SoftwarePasskey) -> serde_json::Value {
-    let client = register(product, &[REDIRECT]).await;
-    let asking = Asking::new(&client).with("scope", "openid public:read");
-    let mut browser = browser(product);
-    let mut page = browser.get(&asking.path()).await;
-    while page.status == 303 {
-        page = browser.get(&page.header("location")).await;
-    }
-    let fields = signed(&page, passkey);
-    let done = sends(&mut browser, &fields).await;
-    assert_eq!(done.status, 303, "{done:?}");
-    let location = browser.answers(&done.header("location"), "allow").await;
-    let code = told(&location)["code"].clone();
-    let fields = [
-        ("grant_type", "authorization_code"),
-        ("code", &*code),
-        ("redirect_uri", REDIRECT),
-        ("client_id", &*client),
-        ("code_verifier", VERIFIER),
-    ];
-    let tokens = post(product, "/token", &fields).await.json();
+    let tokens = tokens(product, passkey, "").await;
     payload(text(&tokens, "access_token"))
 }
 

@@ -76,15 +76,26 @@ pub(super) fn payload(jwt: &str) -> Value {
 async fn a_login_with_a_passkey_alone_is_two_factors_and_no_password_in_the_tokens() {
     let product = Product::start(SETTINGS).await;
     let mut passkey = enrolled(&product).await;
-    let client = register(&product, &[REDIRECT]).await;
-    let asking = Asking::new(&client).with("scope", "openid public:read");
-    let asking = asking.with("acr_values", "mfa pwd");
-    let mut browser = browser(&product);
+    let tokens = tokens(&product, &mut passkey, "mfa pwd").await;
+    for token in ["id_token", "access_token"] {
+        let claims = payload(text(&tokens, token));
+        assert_eq!(claims["acr"], "mfa", "{claims}");
+        assert_eq!(claims["amr"], json!(["pop", "user", "mfa"]), "{claims}");
+    }
+    let succeeded = product.audited(|event| event["event_type"] == "person.login.succeeded").await;
+    assert_eq!(succeeded["payload"], json!({ "method": "passkey" }));
+}
+
+/// What a client gets of a log-in with this passkey that it asked for with these `acr_values`.
+pub(super) async fn tokens(product: &Product, passkey: &mut SoftwarePasskey, acr: &str) -> Value {
+    let client = register(product, &[REDIRECT]).await;
+    let asking = Asking::new(&client).with("scope", "openid public:read").with("acr_values", acr);
+    let mut browser = browser(product);
     let mut page = browser.get(&asking.path()).await;
     while page.status == 303 {
         page = browser.get(&page.header("location")).await;
     }
-    let fields = signed(&page, &mut passkey);
+    let fields = signed(&page, passkey);
     let done = sends(&mut browser, &fields).await;
     assert_eq!(done.status, 303, "{done:?}");
     let location = browser.answers(&done.header("location"), "allow").await;
@@ -96,14 +107,7 @@ async fn a_login_with_a_passkey_alone_is_two_factors_and_no_password_in_the_toke
         ("client_id", &*client),
         ("code_verifier", VERIFIER),
     ];
-    let tokens = post(&product, "/token", &fields).await.json();
-    for token in ["id_token", "access_token"] {
-        let claims = payload(text(&tokens, token));
-        assert_eq!(claims["acr"], "mfa", "{claims}");
-        assert_eq!(claims["amr"], json!(["pop", "user", "mfa"]), "{claims}");
-    }
-    let succeeded = product.audited(|event| event["event_type"] == "person.login.succeeded").await;
-    assert_eq!(succeeded["payload"], json!({ "method": "passkey" }));
+    post(product, "/token", &fields).await.json()
 }
 
 /// Two of one store, and the folder with their key.

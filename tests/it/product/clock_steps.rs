@@ -122,17 +122,18 @@ async fn without_a_step_an_approval_outlives_a_restart() {
     assert_eq!(reply["status"], "ok", "{reply:#}");
 }
 
+const FROM_ELEVEN: &str = r#"
+    [[rule]]
+    id = "from-eleven-to-twelve"
+    effect = "allow"
+    tools = ["get_public_info"]
+    when = "now.getHours('UTC') == 11"
+    "#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_of_an_hour_opens_no_window_of_a_rule() {
-    let rules = r#"
-        [[rule]]
-        id = "from-eleven-to-twelve"
-        effect = "allow"
-        tools = ["get_public_info"]
-        when = "now.getHours('UTC') == 11"
-        "#;
     let clock = Arc::new(FixedClock::at(NOW));
-    let product = with_rules(rules, &clock).await;
+    let product = with_rules(FROM_ELEVEN, &clock).await;
     assert!(!is_served(&product, NOW).await, "half past ten");
     clock.step_wall(NOW.plus_seconds(HOUR));
     assert!(!is_served(&product, NOW.plus_seconds(HOUR)).await, "set forward");
@@ -151,15 +152,8 @@ async fn a_step_of_an_hour_opens_no_window_of_a_rule() {
 // A reload looks at rules, and nobody has said that the clock is right by now.
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_a_step_that_is_followed_by_a_reload() {
-    let rules = r#"
-        [[rule]]
-        id = "from-eleven-to-twelve"
-        effect = "allow"
-        tools = ["get_public_info"]
-        when = "now.getHours('UTC') == 11"
-        "#;
     let clock = Arc::new(FixedClock::at(NOW));
-    let product = with_rules(rules, &clock).await;
+    let product = with_rules(FROM_ELEVEN, &clock).await;
     let ready =
         async || product.send(Request::new("GET", "/ready").header("host", HOST)).await.body;
     assert!(!ready().await.contains("clock"), "{}", ready().await);
@@ -168,7 +162,8 @@ async fn nor_does_a_step_that_is_followed_by_a_reload() {
     let told = ready().await;
     assert!(told.contains("\"clock\"") && told.contains("stepped by 3600 s"), "{told}");
     let more = "[[rule]]\nid = \"more\"\neffect = \"deny\"\ntools = [\"other\"]\n";
-    std::fs::write(product.directory.path().join("policy.toml"), format!("{rules}{more}")).unwrap();
+    std::fs::write(product.directory.path().join("policy.toml"), format!("{FROM_ELEVEN}{more}"))
+        .unwrap();
     product.audited(|event| event["event_type"] == "config.reloaded").await;
     assert!(!is_served(&product, eleven).await, "an edit trusts no clock");
     let event =

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use crate::store::{Digest, Page, PageRequest, UsedApproval};
+use crate::store::{ApprovalAnswer, Digest, Page, PageRequest, UsedApproval};
 
 #[derive(Default)]
 pub(super) struct Memory(pub(super) Mutex<Vec<ApprovalRow>>);

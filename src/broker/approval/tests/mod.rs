@@ -4,7 +4,7 @@ mod memory;
 
 use serde_json::{Value, json};
 
-use crate::audit::{AuditSettings, FileSettings, OnFailure, SinkSettings};
+use crate::audit::{ApprovalOutcome, AuditSettings, FileSettings, OnFailure, SinkSettings};
 use crate::id::{RequestId, TraceId};
 use crate::random::SeededRandom;
 use crate::time::{FixedClock, NeverBack};
