@@ -150,6 +150,8 @@ impl Issue<'_> {
             amr: self.login_origin().and_then(|origin| origin.amr.as_deref()).map(Words),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
+            roles: self.user.map_or(&[], |user| &user.roles),
+            roles_incomplete: self.user.is_some_and(|user| user.roles_incomplete),
             cnf: self.key.map(Confirmation::of_text),
             act: self.derived.map(|derived| &derived.act),
             derived_from: self.derived.map_or(&[], |derived| &derived.origins),

@@ -272,6 +272,8 @@ async fn a_person_is_who_they_are_when_they_log_in_and_can_be_locked_out() {
         email: None,
         groups: vec!["engineers".to_owned()],
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let id = crate::id::UserId::generate(&*site.server.clock, &*site.server.random);
     site.store.user_of_identity(&known, id, site.clock.now()).await.unwrap();

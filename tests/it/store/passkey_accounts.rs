@@ -274,11 +274,15 @@ async fn old_rows_keep_working(place: Place) {
     let back = "DROP INDEX revocations_ending; DROP INDEX grants_resource; DROP INDEX consents_client; \
         DROP INDEX consents_resource; ALTER TABLE revocations DROP COLUMN ending; \
         ALTER TABLE revocations DROP COLUMN ended_before; ALTER TABLE revocations DROP COLUMN ending_reason; \
-        ALTER TABLE users DROP COLUMN passkey_login; DELETE FROM schema_versions WHERE version >= 19;";
+        ALTER TABLE users DROP COLUMN passkey_login; ALTER TABLE users DROP COLUMN has_roles; \
+        ALTER TABLE users DROP COLUMN roles_incomplete; DELETE FROM schema_versions WHERE version >= 19;";
     tamper(&place, back).await;
     let store = place.open().await;
     assert_eq!(found(&store, ada).await.own_login, OwnLogin::Password("$1".to_owned()));
     assert!(found(&store, bob).await.own_login.is_nothing());
+    assert!(
+        found(&store, bob).await.roles.is_empty() && !found(&store, bob).await.roles_incomplete
+    );
     assert_eq!(store.list_sessions(ada, NOW).await.unwrap().len(), 1);
     assert!(store.begin_session(&logs_in(ada, "t", "$1")).await.unwrap());
     assert!(store.use_passkey(&used("one", 2)).await.unwrap());
