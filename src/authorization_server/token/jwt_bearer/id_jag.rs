@@ -49,7 +49,9 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     })?;
     let once = Once {
         issuer: provider.issuer.clone(),
-        jti: Some(vouched.jti.clone()),
+        name: Some(vouched.jti.clone()),
+        again: false,
+        workload: None,
         until: vouched.life.until(),
     };
     once.spend(server).await?;
@@ -68,6 +70,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         refresh_token: None,
         key: exchange.key,
         login: None,
+        tells_resource: true,
         now: grant.created_at,
     }
     .sign(server)?;
@@ -79,6 +82,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
         subject_token: once.name(),
+        workload_subject: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }
@@ -109,14 +113,20 @@ async fn vouched<'a>(
     Ok((checked, &given.provider, claims))
 }
 
-/// The server that the assertion names, and no other: it is for that server and for us together.
+const WHICH: OAuthError =
+    OAuthError::InvalidGrant("the assertion names no resource, and there is not only one here");
+
+/// The server that the assertion names, and no other: it is for that server and for us together. One that names none is for
+/// the only one there is: which of several the provider means, no request can say in its place.
 async fn named(exchange: &Exchange<'_>, vouched: &IdJag) -> Result<Target, OAuthError> {
     let Exchange { server, form, .. } = exchange;
-    let uri =
-        target::named(server, &vouched.resource).await.map_err(|error| match error.into() {
+    let uri = match &vouched.resource {
+        None => target::only(server).await?.ok_or(WHICH)?,
+        Some(named) => target::named(server, named).await.map_err(|error| match error.into() {
             OAuthError::InvalidTarget(_) => DEAD_ASSERTION,
             other => other,
-        })?;
+        })?,
+    };
     if target::requested(server, form).await?.is_some_and(|asked| asked != uri) {
         return Err(OAuthError::InvalidTarget("the assertion is for another resource"));
     }

@@ -40,8 +40,12 @@ const DEAD_ASSERTION: OAuthError =
 pub(in crate::authorization_server) struct Once {
     /// `iss`
     issuer: String,
-    /// `None` where it may come again.
-    jti: Option<String>,
+    /// `jti`
+    name: Option<String>,
+    /// Whether it may come again.
+    again: bool,
+    /// Of a workload: by which value of the settings it is known. For the audit log.
+    workload: Option<Arc<str>>,
     /// After which it would be refused anyway.
     until: Timestamp,
 }
@@ -51,7 +55,7 @@ impl Once {
     ///
     /// [`DEAD_ASSERTION`] for one that came before, at whichever replica; [`OAuthError::Store`]
     async fn spend(&self, server: &AuthorizationServer) -> Result<(), OAuthError> {
-        let Some(jti) = &self.jti else { return Ok(()) };
+        let Some(jti) = self.name.as_ref().filter(|_| !self.again) else { return Ok(()) };
         let whose = format!("urn:assertion of {}", self.issuer);
         let first = server.store.first_use(&whose, jti, self.until).await?;
         if first { Ok(()) } else { Err(DEAD_ASSERTION) }
@@ -59,7 +63,7 @@ impl Once {
 
     /// For the audit log, beside what the issuer has in its own.
     fn name(&self) -> Option<TokenName> {
-        self.jti.as_deref().map(|jti| TokenName(Arc::from(jti)))
+        self.name.as_deref().map(|jti| TokenName(Arc::from(jti)))
     }
 }
 
