@@ -90,6 +90,7 @@ impl Caller {
             groups: &self.groups,
             groups_incomplete: false,
             roles: &[],
+            roles_incomplete: false,
             claims: Some(&self.claims),
             told: None,
         }

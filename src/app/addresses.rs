@@ -85,6 +85,8 @@ mod tests {
             email: Some("ada@b.example".to_owned()),
             groups: Vec::new(),
             groups_incomplete: false,
+            roles: Vec::new(),
+            roles_incomplete: false,
         };
         let user = store.user_of_identity(&identity, id, now).await.unwrap();
         assert_eq!(user.email.as_deref(), Some("ada@b.example"));

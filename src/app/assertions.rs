@@ -1,14 +1,12 @@
 //! Whose assertions are taken (RFC 7523), from the settings file to the authorization server.
 
-use crate::authorization_server::{
-    AssertionIssuer, GroupsPrefixes, IdentityAssertions, WorkloadRules,
-};
+use crate::authorization_server::{AssertionIssuer, IdentityAssertions, Prefixes, WorkloadRules};
 use crate::config::{self, Config};
 
 use super::{issuers, people};
 
 /// Those of identity providers.
-pub(super) fn of_people(config: &Config, prefixes: &GroupsPrefixes) -> Vec<IdentityAssertions> {
+pub(super) fn of_people(config: &Config, prefixes: &Prefixes) -> Vec<IdentityAssertions> {
     let providers = config.authorization_server.identity_providers.iter();
     let trusted = providers.filter_map(|provider| {
         let from = issuer(provider.identity_assertions.as_ref()?);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, ProviderControl, ProviderFault, ProviderSettings};
 use crate::authorization_server::{
-    ClaimMap, Endpoints, GroupsPrefixes, IdentityProviderSettings, IdentityProviders,
+    ClaimMap, Endpoints, IdentityProviderSettings, IdentityProviders, Prefixes,
 };
 use crate::config::Config;
 use crate::outbound::Outbound;
@@ -31,7 +31,7 @@ struct Maker {
     /// What the settings say against, or for, a provider of the store.
     settings: admin::Settings,
     secrets: Arc<Secrets>,
-    prefixes: GroupsPrefixes,
+    prefixes: Prefixes,
 }
 
 /// The providers at which people log in, kept as the settings and the store have them.
@@ -62,8 +62,8 @@ impl ProviderFollower {
         self.providers.clone()
     }
 
-    /// Which groups are whose, now and later.
-    pub(super) const fn prefixes(&self) -> &GroupsPrefixes {
+    /// Which groups and roles are whose, now and later.
+    pub(super) const fn prefixes(&self) -> &Prefixes {
         &self.maker.prefixes
     }
 
@@ -132,17 +132,20 @@ impl Maker {
             config: config.clone(),
             settings: operations::settings(config),
             secrets: Arc::clone(secrets),
-            prefixes: GroupsPrefixes::default(),
+            prefixes: Prefixes::default(),
         };
         maker.reserve(&[]);
         maker
     }
 
-    /// Which groups are whose from now on, also those of a provider that is disabled, or that the settings stand against.
+    /// Which groups and roles are whose from now on, also those of a provider that is disabled, or that the settings stand against.
     fn reserve(&self, rows: &[IdentityProviderRow]) {
-        let settled = self.config.authorization_server.identity_providers.iter();
-        let settled = settled.map(|known| known.claims.groups_prefix.clone());
-        self.prefixes.replace(settled.chain(rows.iter().map(|row| row.groups_prefix.clone())));
+        let settled = || self.config.authorization_server.identity_providers.iter();
+        let stored = || rows.iter().map(|row| row.groups_prefix.clone());
+        let groups = settled().map(|known| known.claims.groups_prefix.clone());
+        self.prefixes.groups.replace(groups.chain(stored()));
+        let roles = settled().map(|known| known.claims.roles_prefix.clone());
+        self.prefixes.roles.replace(roles.chain(stored()));
     }
 
     /// Those of the settings, then those of the store that may be served.
@@ -156,7 +159,7 @@ impl Maker {
     /// `None` where it cannot be read, or lacks its secret.
     fn one(&self, row: &IdentityProviderRow) -> Option<IdentityProviderSettings> {
         let settings = ProviderSettings::of(row).ok()?;
-        let admin::ProviderClaimNames { subject, username, name, email, groups } = settings.claims;
+        let claims = settings.claims;
         let client_secret = match &settings.client_secret {
             None => None,
             Some(wanted) => {
@@ -166,8 +169,6 @@ impl Maker {
                 Some(issuers::own_secret(&known.secret, &self.secrets))
             }
         };
-        let groups_prefix = row.groups_prefix.clone();
-        let prefixes = self.prefixes.clone();
         Some(IdentityProviderSettings {
             id: row.id.clone(),
             name: settings.name,
@@ -176,7 +177,17 @@ impl Maker {
             client_secret,
             scopes: settings.scopes.parse().ok()?,
             endpoints: Endpoints::Discovered,
-            claims: ClaimMap { subject, username, name, email, groups, groups_prefix, prefixes },
+            claims: ClaimMap {
+                subject: claims.subject,
+                username: claims.username,
+                name: claims.name,
+                email: claims.email,
+                groups: claims.groups,
+                groups_prefix: row.groups_prefix.clone(),
+                roles: claims.roles,
+                roles_prefix: row.groups_prefix.clone(),
+                prefixes: self.prefixes.clone(),
+            },
             require: settings.require,
             stored: true,
         })

@@ -195,7 +195,8 @@ impl Grantable for ByPolicy {
             scopes: &none,
             groups: &person.groups,
             groups_incomplete: person.groups_incomplete,
-            roles: &[],
+            roles: &person.roles,
+            roles_incomplete: person.roles_incomplete,
             claims: None,
             told: None,
         };

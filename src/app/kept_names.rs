@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::admin::ProviderSettings;
 use crate::config::{ClientMetadataDocuments, Config, DynamicRegistration};
 use crate::policy::People;
 use crate::scope::Scope;
@@ -25,13 +26,15 @@ pub struct KeptNames {
     pub scopes_are_all: bool,
     /// Ids of registered servers.
     pub servers: BTreeSet<String>,
+    /// Whether an identity provider of the store names roles; `None`: nobody looked.
+    pub roles: Option<bool>,
 }
 
 /// Pages of users and of clients; of more it is not known who there is.
 const MOST_PAGES: usize = 500;
 const PAGE: u32 = 200;
 
-/// Reads the names, and changes nothing. `None` where there is no store yet, or an older one.
+/// Reads the names, and changes nothing. `None` where the store is an older one; where there is none yet, there are no names.
 ///
 /// # Errors
 ///
@@ -39,7 +42,8 @@ const PAGE: u32 = 200;
 pub async fn kept_names(config: &Config) -> Result<Option<KeptNames>, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match crate::store::look(&keys::store_settings(config), clock).await? {
-        Found::Nothing | Found::Older { .. } => Ok(None),
+        Found::Older { .. } => Ok(None),
+        Found::Nothing => Ok(Some(KeptNames { roles: Some(false), ..KeptNames::default() })),
         Found::Store(store) => {
             let read = read(config, &*store).await;
             read.map(Some).map_err(AppError::StoreFault)
@@ -91,9 +95,14 @@ async fn read(config: &Config, store: &dyn Database) -> Result<KeptNames, StoreE
         }
         page.after = Some(after);
     }
+    let providers = store.list_identity_providers().await?;
     if let Some(people) = &mut names.people {
-        people.elsewhere |= !store.list_identity_providers().await?.is_empty();
+        people.elsewhere |= !providers.is_empty();
     }
+    // What cannot be read may name some.
+    let names_roles =
+        |row| ProviderSettings::of(row).map_or(true, |it| !it.claims.roles.is_empty());
+    names.roles = Some(providers.iter().any(names_roles));
     clients(store, &mut names).await?;
     servers(store, &mut names).await?;
     Ok(names)

@@ -62,6 +62,7 @@ fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
         callback: format!("{issuer}/login/callback/{}", known.id),
         claims: claims(&known.claims),
         groups_prefix: known.claims.groups_prefix.clone(),
+        roles_prefix: known.claims.roles_prefix.clone(),
         required_claims: known.require.keys().cloned().collect(),
         require: known.require.clone(),
         created_at: None,
@@ -71,8 +72,9 @@ fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
 }
 
 fn claims(known: &config::ProviderClaims) -> ProviderClaimNames {
-    let config::ProviderClaims { subject, username, name, email, groups, .. } = known.clone();
-    ProviderClaimNames { subject, username, name, email, groups }
+    let config::ProviderClaims { subject, username, name, email, groups, roles, .. } =
+        known.clone();
+    ProviderClaimNames { subject, username, name, email, groups, roles }
 }
 
 /// What providers of the store may be shown, as far as administration knows it: no secret.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::authorization_server::{
-    ClaimMap, Endpoints, ExplicitEndpoints, GroupsPrefixes, IdentityProviderSettings,
-    IdentityProviders, PeopleSettings,
+    ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, IdentityProviders,
+    PeopleSettings, Prefixes,
 };
 use crate::config::{self, Config};
 use crate::secret::Secrets;
@@ -24,7 +24,7 @@ pub fn people_settings(config: &Config, providers: IdentityProviders) -> PeopleS
 /// Those of the settings file, whose secrets are read when somebody logs in there.
 pub(super) fn identity_providers(
     config: &Config,
-    (secrets, prefixes): (&Arc<Secrets>, &GroupsPrefixes),
+    (secrets, prefixes): (&Arc<Secrets>, &Prefixes),
 ) -> Vec<IdentityProviderSettings> {
     let providers = config.authorization_server.identity_providers.iter().map(|provider| {
         let secret = provider.client_secret.as_ref();
@@ -37,11 +37,9 @@ pub(super) fn identity_providers(
 /// Everything but the secret.
 pub(super) fn settings(
     provider: &config::IdentityProvider,
-    prefixes: &GroupsPrefixes,
+    prefixes: &Prefixes,
 ) -> IdentityProviderSettings {
-    let config::ProviderClaims { subject, username, name, email, groups, groups_prefix } =
-        provider.claims.clone();
-    let prefixes = prefixes.clone();
+    let claims = provider.claims.clone();
     let endpoints = provider.endpoints.clone().map(|endpoints| {
         let config::ProviderEndpoints { authorization, token, userinfo } = endpoints;
         Endpoints::Explicit(Box::new(ExplicitEndpoints { authorization, token, userinfo }))
@@ -54,7 +52,17 @@ pub(super) fn settings(
         client_secret: None,
         scopes: provider.scopes.clone(),
         endpoints: endpoints.unwrap_or(Endpoints::Discovered),
-        claims: ClaimMap { subject, username, name, email, groups, groups_prefix, prefixes },
+        claims: ClaimMap {
+            subject: claims.subject,
+            username: claims.username,
+            name: claims.name,
+            email: claims.email,
+            groups: claims.groups,
+            groups_prefix: claims.groups_prefix,
+            roles: claims.roles,
+            roles_prefix: claims.roles_prefix,
+            prefixes: prefixes.clone(),
+        },
         require: provider.require.clone(),
         stored: false,
     }

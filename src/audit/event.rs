@@ -297,6 +297,9 @@ pub enum AuditEvent {
         /// What it was made from (RFC 8693, RFC 7523).
         #[serde(skip_serializing_if = "Option::is_none")]
         subject_token: Option<TokenName>,
+        /// The `sub` of a workload: one of the values of its client in the settings.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        workload_subject: Option<Arc<str>>,
     },
     /// Terminal: a refresh token was used.
     #[serde(rename = "oauth.token.refreshed")]

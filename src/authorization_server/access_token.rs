@@ -68,6 +68,11 @@ pub(super) struct Behind<'a> {
     /// Groups were left out: Entra's name for it, which every reader of ours knows.
     #[serde(rename = "hasgroups", skip_serializing_if = "std::ops::Not::not")]
     pub(super) groups_incomplete: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) roles: &'a [String],
+    /// Roles were left out: a name of ours, like that of groups.
+    #[serde(rename = "hasroles", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) roles_incomplete: bool,
     /// What it is bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cnf: Option<Confirmation<&'a str>>,

@@ -75,8 +75,8 @@ pub use client_metadata::{DocumentError, InvalidDocument};
 pub use error::OAuthError;
 pub use form::Form;
 pub use identity_provider::{
-    ClaimMap, Endpoints, ExplicitEndpoints, GroupsPrefixes, IdentityProviderSettings,
-    IdentityProviders, UpstreamError,
+    ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, IdentityProviders,
+    NamePrefixes, Prefixes, UpstreamError,
 };
 pub use identity_token::NewIdentityToken;
 pub use introspect::routes as introspection_routes;

@@ -175,6 +175,9 @@ pub struct PersonFacts {
     pub groups: Vec<Arc<str>>,
     /// Some are missing in `groups`.
     pub groups_incomplete: bool,
+    pub roles: Vec<Arc<str>>,
+    /// Some are missing in `roles`.
+    pub roles_incomplete: bool,
     /// The client that acts for them.
     pub client_id: ClientId,
     /// Whether an operator knows the client. One that registered itself never gets `broker:*` (N115).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::scope::{Scope, ScopeToken};
-use crate::store::StoreError;
+use crate::store::{PageRequest, StoreError};
 
 use super::authorize::OWN_SCOPES;
 use super::error::OAuthError;
@@ -164,6 +164,26 @@ pub(super) async fn carries(
 /// The one of this process that is meant where a request names none.
 pub(super) fn default(server: &AuthorizationServer) -> Option<&str> {
     server.settings.resources.first().map(|resource| resource.uri.as_str())
+}
+
+/// The only one there is, here or registered; `None` where there are several, or none.
+///
+/// # Errors
+///
+/// [`StoreError`]
+pub(super) async fn only(server: &AuthorizationServer) -> Result<Option<String>, StoreError> {
+    let mut all: Vec<String> =
+        server.settings.resources.iter().map(|own| own.uri.clone()).collect();
+    let mut page = PageRequest { after: None, limit: 100 };
+    while all.len() < 2 {
+        let found = server.store.list_resources(&page).await?;
+        let enabled = found.rows.into_iter().filter(|row| row.disabled_at.is_none());
+        all.extend(enabled.map(|row| row.uri));
+        let Some(after) = found.next else { break };
+        page.after = Some(after);
+    }
+    let one = all.pop();
+    Ok(one.filter(|_| all.is_empty()))
 }
 
 async fn find(server: &AuthorizationServer, asked: &str) -> Result<String, TargetError> {

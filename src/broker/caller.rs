@@ -66,6 +66,7 @@ impl Caller {
             groups: principal.groups(),
             groups_incomplete: principal.groups_incomplete(),
             roles: principal.roles(),
+            roles_incomplete: principal.roles_incomplete(),
             claims: Some(principal.claims()),
             told: None,
         }

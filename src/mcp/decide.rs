@@ -309,6 +309,7 @@ mod tests {
             groups: &[],
             groups_incomplete: false,
             roles: &[],
+            roles_incomplete: false,
             claims: None,
             told: None,
         };

@@ -23,6 +23,8 @@ pub struct Who<'a> {
     /// Whether the issuer left groups out: what denies or holds back by group then does so.
     pub groups_incomplete: bool,
     pub roles: &'a [Arc<str>],
+    /// The same of roles.
+    pub roles_incomplete: bool,
     /// Every claim, for conditions, assurance and age. `None`: not known, as in a recorded decision.
     pub claims: Option<&'a Map<String, Value>>,
     /// Of a recorded caller: what the record tells. `None`: all of it is known.

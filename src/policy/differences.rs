@@ -203,6 +203,7 @@ mod tests {
             groups: &[],
             groups_incomplete: false,
             roles: &[],
+            roles_incomplete: false,
             claims,
             told: None,
         };

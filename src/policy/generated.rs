@@ -153,6 +153,7 @@ pub(super) struct Question {
     groups: Vec<&'static str>,
     groups_incomplete: bool,
     roles: Vec<&'static str>,
+    roles_incomplete: bool,
     pub(super) scopes: BTreeSet<&'static str>,
     method: &'static str,
     path: &'static str,
@@ -167,7 +168,7 @@ pub(super) fn questions() -> impl Strategy<Value = Question> {
         select(&[None, Some("agent"), Some("other")][..]),
         select(&["ada", "grace"][..]),
         subsequence(&["helpdesk", "board"][..], 0..=2),
-        any::<bool>(),
+        any::<(bool, bool)>(),
         subsequence(&["admin", "guest"][..], 0..=2),
         subsequence(&["a", "b", "c:*", "c:x"][..], 0..=3),
         claims(),
@@ -181,7 +182,8 @@ pub(super) fn questions() -> impl Strategy<Value = Question> {
         0_i64..24,
     );
     (who, what).prop_map(|(who, (tool, method, path, arguments, permissions, hour))| {
-        let (client, subject, groups, groups_incomplete, roles, scopes, claims) = who;
+        let (client, subject, groups, incomplete, roles, scopes, claims) = who;
+        let (groups_incomplete, roles_incomplete) = incomplete;
         let scopes = scopes.into_iter().collect();
         Question {
             tool,
@@ -190,6 +192,7 @@ pub(super) fn questions() -> impl Strategy<Value = Question> {
             groups,
             groups_incomplete,
             roles,
+            roles_incomplete,
             scopes,
             method,
             path,
@@ -266,6 +269,7 @@ impl Question {
             groups: &groups,
             groups_incomplete: self.groups_incomplete,
             roles: &roles,
+            roles_incomplete: self.roles_incomplete,
             claims: Some(&self.claims),
             told: None,
         };

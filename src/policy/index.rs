@@ -154,8 +154,9 @@ fn same_gate(hasher: &RandomState, rule: &Rule) -> (u64, u64) {
 impl Buckets {
     fn file(&mut self, hasher: &RandomState, rule: &Rule, number: u32, by_path: bool) {
         let principals = &rule.principals;
-        // A caller whose groups are not all known is compared with every rule that names groups.
+        // A caller whose groups or roles are not all known is compared with every rule that names some.
         let groups = principals.groups.as_ref().filter(|_| rule.effect == Effect::Allow);
+        let roles = principals.roles.as_ref().filter(|_| rule.effect == Effect::Allow);
         let keys: Vec<u64> = if let Some(clients) = &principals.clients {
             clients.iter().map(|client| hasher.hash_one(Key::Client(client))).collect()
         } else if let Some(subjects) = &principals.subjects {
@@ -163,7 +164,7 @@ impl Buckets {
         } else if let Some(groups) = groups {
             self.groups = true;
             groups.iter().map(|group| hasher.hash_one(Key::Group(group))).collect()
-        } else if let Some(roles) = &principals.roles {
+        } else if let Some(roles) = roles {
             self.roles = true;
             roles.iter().map(|role| hasher.hash_one(Key::Role(role))).collect()
         } else if let (Some(graph), true) = (&rule.graph, by_path) {

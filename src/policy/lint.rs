@@ -30,6 +30,8 @@ pub struct World<'a> {
     pub usual_scopes: Scope,
     /// The issuers that tokens are accepted from, our own included.
     pub issuers: BTreeSet<String>,
+    /// Those of them that may name roles; `None`: nobody looked.
+    pub issuers_with_roles: Option<BTreeSet<String>>,
     /// The ids of servers behind the broker. Which tools they have, only they know.
     pub servers: BTreeSet<String>,
     /// The groups there are; `None`: only likely misspellings are told.
@@ -90,10 +92,11 @@ pub enum LintKind {
     UnknownIssuer,
     UnknownOperation,
     NoScopes,
+    RolesOfNobody,
 }
 
 impl LintKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::MatchesNoTool,
@@ -113,6 +116,7 @@ impl LintKind {
         Self::UnknownIssuer,
         Self::UnknownOperation,
         Self::NoScopes,
+        Self::RolesOfNobody,
     ];
 }
 
@@ -146,6 +150,7 @@ impl Policy {
             who::any_issuer(rule, world, &mut lints);
             who::unknown(rule, world, &mut lints);
             who::unknown_issuers(rule, world, &mut lints);
+            who::roles_of_nobody(rule, world, &mut lints);
             who::nobody_approves(rule, world, &mut lints);
             self.shadow_of((number, rule), world, &mut lints);
             without_scopes(rule, &mut lints);

@@ -173,6 +173,7 @@ mod tests {
             groups: &groups,
             groups_incomplete: false,
             roles: &[],
+            roles_incomplete: false,
             claims: claims.as_object(),
             told: None,
         };

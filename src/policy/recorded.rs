@@ -56,6 +56,8 @@ pub struct Recorded {
     pub groups_incomplete: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Arc<str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub roles_incomplete: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<String, Value>,
     /// Claims that the rules name and that are there, but are not kept: personal, long, or no plain value.
@@ -135,6 +137,7 @@ impl Recorded {
             groups: known(who.groups, &names.groups),
             groups_incomplete: who.groups_incomplete,
             roles: known(who.roles, &names.roles),
+            roles_incomplete: who.roles_incomplete,
             claims,
             withheld,
             login: looks_at_login.then(|| Login::of(who)),

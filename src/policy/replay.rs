@@ -102,6 +102,7 @@ impl Replay {
             groups: &question.groups,
             groups_incomplete: question.groups_incomplete,
             roles: &question.roles,
+            roles_incomplete: question.roles_incomplete,
             claims: Some(&claims),
             told: Some(Told { names: &told, login: question.login }),
         };
@@ -194,6 +195,7 @@ mod tests {
             groups: &["ops".into(), "unnamed".into()],
             groups_incomplete: false,
             roles: &["chief".into()],
+            roles_incomplete: false,
             claims: None,
             told: None,
         };

@@ -102,11 +102,14 @@ impl Principals {
             tally.check(Aspect::Issuers, |_| one(list, Some(who.issuer.as_str())));
         }
         if let Some(list) = &self.roles {
+            // Nobody escapes a rule because the issuer could not name all the roles.
+            let caught = who.roles_incomplete && effect != Effect::Allow;
             let told = who.told.map(|told| &told.names.roles);
-            tally.check(Aspect::Roles, |_| any(list, who.roles, told));
+            let truth = |_: &mut W| if caught { Truth::True } else { any(list, who.roles, told) };
+            tally.check(Aspect::Roles, truth);
         }
         if let Some(list) = &self.groups {
-            // Nobody escapes a rule because the issuer could not name all the groups.
+            // Nor because of the groups.
             let caught = who.groups_incomplete && effect != Effect::Allow;
             let told = who.told.map(|told| &told.names.groups);
             let truth = |_: &mut W| if caught { Truth::True } else { any(list, who.groups, told) };

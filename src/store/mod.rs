@@ -71,6 +71,7 @@ pub use passkey::{
 pub use person::{
     ExternalIdentity, LinkPurpose, LoginAttempts, LoginOrigin, NewSession, OneTimeLink, OwnLogin,
     PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
+    roles_fit,
 };
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};

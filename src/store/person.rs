@@ -61,6 +61,10 @@ pub struct UserRow {
     pub groups: Vec<String>,
     /// The identity provider left groups out, because there were too many: what a rule denies by group may be theirs.
     pub groups_incomplete: bool,
+    /// What somebody is at their identity provider, by the names that policy may use. Local people have none.
+    pub roles: Vec<String>,
+    /// The identity provider did not say all of them: the same as of groups.
+    pub roles_incomplete: bool,
     pub created_at: Timestamp,
     pub last_login_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
@@ -72,7 +76,20 @@ const MAX_GROUPS_BYTES: usize = 8 * 1024;
 /// Whether a token has room for these groups.
 #[must_use]
 pub fn groups_fit(groups: &[String]) -> bool {
-    serde_json::to_vec(groups).is_ok_and(|written| written.len() <= MAX_GROUPS_BYTES)
+    fit(groups, MAX_GROUPS_BYTES)
+}
+
+/// Beside that many groups.
+const MAX_ROLES_BYTES: usize = 2 * 1024;
+
+/// The same of roles.
+#[must_use]
+pub fn roles_fit(roles: &[String]) -> bool {
+    fit(roles, MAX_ROLES_BYTES)
+}
+
+fn fit(names: &[String], most: usize) -> bool {
+    serde_json::to_vec(names).is_ok_and(|written| written.len() <= most)
 }
 
 /// Who somebody is at another identity provider: linked by issuer and subject, never by e-mail.
@@ -87,6 +104,9 @@ pub struct ExternalIdentity {
     pub groups: Vec<String>,
     /// Some are missing in `groups`.
     pub groups_incomplete: bool,
+    pub roles: Vec<String>,
+    /// Some are missing in `roles`.
+    pub roles_incomplete: bool,
 }
 
 /// The log-in that a session, or what was allowed in it, comes from.
@@ -246,7 +266,7 @@ pub trait PersonStore: Send + Sync {
     async fn logged_in(&self, id: UserId, at: Timestamp) -> Result<(), StoreError>;
 
     /// The user of an identity; made when it is new. A taken username gets a suffix; accounts are never merged.
-    /// Of one that is known, display name, e-mail and groups become what the provider says now.
+    /// Of one that is known, display name, e-mail, groups and roles become what the provider says now.
     async fn user_of_identity(
         &self,
         identity: &ExternalIdentity,

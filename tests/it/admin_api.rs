@@ -84,7 +84,7 @@ async fn where_people_log_in_is_listed_by_both_doors_and_no_secret_is() {
     let item = json!({
         "id": "entra", "name": "Contoso", "issuer": "https://login.example/v2.0", "client_id": "broker", "confidential": true,
         "scopes": "email openid profile", "discovered": true, "callback": callback, "required_claims": ["hd"],
-        "source": "settings", "served": true, "client_secret": null, "groups_prefix": "",
+        "source": "settings", "served": true, "client_secret": null, "groups_prefix": "", "roles_prefix": "",
         "claims": {
             "subject": "sub", "username": "preferred_username", "name": "name", "email": "email", "groups": "groups",
         },

@@ -134,3 +134,38 @@ fn a_store_that_does_not_answer_is_told_and_the_rules_are_looked_at() {
     assert_eq!(output.status.code(), Some(0), "{err}");
     assert!(err.contains("--without-store"), "{err}");
 }
+
+/// The kinds that are told of each rule.
+fn kinds(directory: &Path, rules: &str, kind: &str) -> Vec<Value> {
+    std::fs::write(directory.join("rules.toml"), rules).unwrap();
+    let output = command(directory, &["policy", "lint", "rules.toml", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = told["findings"].as_array().unwrap().iter();
+    found.filter(|found| found["kind"] == kind).map(|found| found["rule_id"].clone()).collect()
+}
+
+#[test]
+fn a_rule_for_roles_that_no_issuer_gives_is_told() {
+    let rules = rule("denies", "deny", "principals = { roles = [\"contractor\"] }")
+        + &rule("compares", "allow", "when = \"'lead' in caller.roles\"")
+        + &rule("groups", "allow", "principals = { groups = [\"leads\"] }")
+        + &rule(
+            "elsewhere",
+            "allow",
+            "principals = { roles = [\"r\"], issuers = [\"https://login.example\"] }",
+        );
+    let foreign = "[[resource_server.issuer]]\nissuer = \"https://login.example\"\njwks_uri = \"https://login.example/keys\"\n";
+    let provider = "[[authorization_server.identity_provider]]\nid = \"p\"\nissuer = \"https://p.example\"\nclient_id = \"b\"\nclaims = { roles = \"roles\" }\n";
+    for (settings, told) in
+        [("", &["denies", "compares", "elsewhere"][..]), (foreign, &[]), (provider, &["elsewhere"])]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
+        assert_eq!(kinds(directory.path(), &rules, "roles_of_nobody"), told, "{settings}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let add = ["identity-provider", "add", "p", "https://p.example", "--client-id", "b"];
+    let more = ["--groups-prefix", "p:", "--claim", "roles=roles", "--no-check"];
+    run(directory.path(), &[&add[..], &more].concat());
+    assert_eq!(kinds(directory.path(), &rules, "roles_of_nobody"), ["elsewhere"]);
+}

@@ -42,7 +42,8 @@ pub(super) fn admit(
     let (key_thumbprint, certificate_thumbprint) = bound_to(&claims)?.into_pair();
     let subject = optional_text(&claims, "sub")?.map(str::parse).transpose();
     let client_id = client(&claims)?.map(str::parse).transpose();
-    let (groups, groups_incomplete) = groups(&claims);
+    let (groups, groups_incomplete) = listed(&claims, "groups", "hasgroups");
+    let (roles, roles_incomplete) = listed(&claims, "roles", "hasroles");
     Ok(Verified {
         issuer: at.issuer,
         subject: subject.map_err(|_| TokenError::ClaimsInvalid)?,
@@ -50,7 +51,8 @@ pub(super) fn admit(
         scopes: scopes(&claims, &settings.scope_claims)?,
         groups,
         groups_incomplete,
-        roles: texts(claims.get("roles")).0,
+        roles,
+        roles_incomplete,
         key_thumbprint,
         certificate_thumbprint,
         entra: if settings.entra { Some(entra::identity(&claims)?) } else { None },
@@ -178,13 +180,14 @@ fn scopes(claims: &Claims, names: &[String]) -> Result<Scope, TokenError> {
     if scope.len() > MAX_SCOPES { Err(TokenError::ClaimsInvalid) } else { Ok(scope) }
 }
 
-/// `groups`, and whether some are missing: Entra leaves them out when there are many, and names a URL that we never call.
-fn groups(claims: &Claims) -> (Vec<Arc<str>>, bool) {
-    let (groups, malformed) = texts(claims.get("groups"));
-    let elsewhere = claims.get("_claim_names").is_some_and(|names| names.get("groups").is_some());
-    let too_many = claims.get("hasgroups").is_some_and(|value| value != &Value::Bool(false));
+/// `groups` or `roles`, and whether some are missing: Entra leaves groups out when there are many, and names a URL that we
+/// never call. `marker` says that there are more than are named.
+fn listed(claims: &Claims, name: &str, marker: &str) -> (Vec<Arc<str>>, bool) {
+    let (names, malformed) = texts(claims.get(name));
+    let elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
+    let too_many = claims.get(marker).is_some_and(|value| value != &Value::Bool(false));
     let incomplete = malformed || elsewhere || too_many;
-    (if incomplete { Vec::new() } else { groups }, incomplete)
+    (if incomplete { Vec::new() } else { names }, incomplete)
 }
 
 #[cfg(test)]
@@ -321,11 +324,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn missing_groups_are_said_to_be_missing() {
+    fn missing_groups_and_roles_are_said_to_be_missing() {
         let groups = |changes| {
             let verified = admitted_by(&settings(), changes).ok().unwrap();
             (verified.groups.len(), verified.groups_incomplete)
         };
+        let roles = |changes| {
+            let verified = admitted_by(&settings(), changes).ok().unwrap();
+            (verified.roles.len(), verified.roles_incomplete)
+        };
+        assert_eq!(roles(json!({"roles": ["a", "b"], "hasgroups": true})), (2, false));
+        assert_eq!(roles(json!({"roles": ["a", 1]})), (0, true));
+        assert_eq!(roles(json!({"hasroles": true, "roles": ["a"]})), (0, true));
+        assert_eq!(groups(json!({"hasroles": true, "groups": ["a"]})), (1, false));
         assert_eq!(groups(json!({"groups": ["a", "b"]})), (2, false));
         assert_eq!(groups(json!({})), (0, false));
         assert_eq!(groups(json!({"_claim_names": {"groups": "src1"}})), (0, true));

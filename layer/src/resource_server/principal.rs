@@ -27,6 +27,7 @@ pub(super) struct Verified {
     pub(super) groups: Vec<Arc<str>>,
     pub(super) groups_incomplete: bool,
     pub(super) roles: Vec<Arc<str>>,
+    pub(super) roles_incomplete: bool,
     pub(super) claims: Arc<Map<String, Value>>,
     pub(super) token_name: Arc<str>,
     pub(super) expires_at: Timestamp,
@@ -96,9 +97,14 @@ impl Principal {
         self.verified.groups_incomplete
     }
 
-    /// `roles`
+    /// `roles`. Empty where [`Principal::roles_incomplete`].
     pub fn roles(&self) -> &[Arc<str>] {
         &self.verified.roles
+    }
+
+    /// Whether the issuer left roles out: a rule that *denies* by role must then deny.
+    pub fn roles_incomplete(&self) -> bool {
+        self.verified.roles_incomplete
     }
 
     /// Every claim, as signed by the issuer. For conditions; never for logs.

@@ -169,6 +169,8 @@ async fn who_logs_in_elsewhere_is_changed_there() {
         email: None,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let (operations, now) = (&site.operations, SystemClock.now());
     let id = UserId::generate(&*operations.clock, &*operations.random);

@@ -69,8 +69,10 @@ pub struct IdentityProviderView {
     /// What must be registered there as our redirect URI.
     pub callback: String,
     pub claims: ProviderClaimNames,
-    /// What the names of its groups begin with here.
+    /// What the names of its groups begin with here; of one of the store also those of its roles.
     pub groups_prefix: String,
+    /// What the names of its roles begin with here.
+    pub roles_prefix: String,
     /// Claims that an account must have.
     pub required_claims: Vec<String>,
     /// Those claims, with the values that do.
@@ -139,6 +141,7 @@ fn clash(known: &IdentityProviderView, row: &IdentityProviderRow) -> bool {
     known.id == row.id
         || same_issuer(&known.issuer, &row.issuer)
         || known.groups_prefix == row.groups_prefix
+        || known.roles_prefix == row.groups_prefix
 }
 
 /// People would not tell them apart, and a document that has the one may mean the other.
@@ -368,6 +371,7 @@ impl Operations {
             scopes: settings.scopes,
             discovered: true,
             claims: settings.claims,
+            roles_prefix: row.groups_prefix.clone(),
             groups_prefix: row.groups_prefix,
             required_claims: settings.require.keys().cloned().collect(),
             require: settings.require,

@@ -22,8 +22,8 @@ pub struct NewIdentityProvider {
     pub id: String,
     /// Byte for byte as its discovery document has it. Of two providers none has the same.
     pub issuer: String,
-    /// What the names of its groups begin with here, such as `partner:`. Of two providers none has the same, so that none
-    /// claims the groups that rules name for another one.
+    /// What the names of its groups and of its roles begin with here, such as `partner:`. Of two providers none has the same,
+    /// so that none claims the groups that rules name for another one.
     pub groups_prefix: String,
     /// Our client there.
     pub client_id: String,
@@ -82,6 +82,9 @@ pub struct ProviderClaimNames {
     pub email: String,
     /// Empty: no groups are taken.
     pub groups: String,
+    /// Absent or empty: no roles are taken.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub roles: String,
 }
 
 impl Default for ProviderClaimNames {
@@ -92,6 +95,7 @@ impl Default for ProviderClaimNames {
             name: "name".to_owned(),
             email: "email".to_owned(),
             groups: "groups".to_owned(),
+            roles: String::new(),
         }
     }
 }
@@ -208,11 +212,11 @@ impl ProviderSettings {
             return invalid("claims.subject", "may be another person's one day", "sub or oid");
         }
         let named = [&claims.username, &claims.name, &claims.email];
-        let groups = Some(&claims.groups).filter(|name| !name.is_empty());
+        let lists = [&claims.groups, &claims.roles].into_iter().filter(|name| !name.is_empty());
         let named =
-            named.into_iter().chain(groups).chain(self.require.keys()).all(|it| is_claim(it));
+            named.into_iter().chain(lists).chain(self.require.keys()).all(|it| is_claim(it));
         if !named {
-            let allowed = "1 to 128 characters without spaces; groups may be empty";
+            let allowed = "1 to 128 characters without spaces; groups and roles may be empty";
             return invalid("claims", "have one that is no name", allowed);
         }
         let fits = |list: &Vec<String>| {
@@ -310,6 +314,8 @@ mod tests {
         assert_eq!(claims(|claims| claims.subject = "oid".to_owned()), "");
         assert_eq!(claims(|claims| claims.subject = "email".to_owned()), "claims.subject");
         assert_eq!(claims(|claims| claims.groups = String::new()), "");
+        assert_eq!(claims(|claims| claims.roles = "/realm_access/roles".to_owned()), "");
+        assert_eq!(claims(|claims| claims.roles = "my roles".to_owned()), "claims");
         assert_eq!(claims(|claims| claims.username = String::new()), "claims");
     }
 
@@ -336,5 +342,6 @@ mod tests {
             disabled_at: None,
         };
         assert_eq!(ProviderSettings::of(&row).unwrap(), before);
+        assert!(!row.settings.contains("roles"), "as a broker reads it that knows of none");
     }
 }

@@ -64,6 +64,8 @@ impl Operations {
             administrator: new.administrator,
             groups: input::groups(&new.groups)?,
             groups_incomplete: false,
+            roles: Vec::new(),
+            roles_incomplete: false,
             created_at: self.clock.now(),
             last_login_at: None,
             disabled_at: None,

@@ -25,6 +25,8 @@ pub struct UserView {
     pub email: Option<String>,
     pub administrator: bool,
     pub groups: Vec<String>,
+    /// Those of their identity provider, as it said at the last login.
+    pub roles: Vec<String>,
     /// Whether they have chosen a password here.
     pub has_password: bool,
     pub own_login: OwnLoginView,
@@ -45,6 +47,7 @@ impl From<UserRow> for UserView {
             email: row.email,
             administrator: row.administrator,
             groups: row.groups,
+            roles: row.roles,
             has_password: row.own_login.password_hash().is_some(),
             own_login: (&row.own_login).into(),
             created_at: row.created_at,

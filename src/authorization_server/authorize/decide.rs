@@ -360,6 +360,8 @@ fn facts(pending: &Pending, person: &Person) -> PersonFacts {
         administrator: person.user.administrator,
         groups: person.user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
         groups_incomplete: person.user.groups_incomplete,
+        roles: person.user.roles.iter().map(|role| Arc::from(role.as_str())).collect(),
+        roles_incomplete: person.user.roles_incomplete,
         client_id: pending.client_id.clone(),
         trusted_client: pending.trusted_client,
     }

@@ -1,17 +1,13 @@
 //! From what a provider says about somebody to who that is here.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use crate::authorization_server::pages::clean;
-use crate::store::{ExternalIdentity, LoginOrigin, groups_fit};
+use crate::store::{ExternalIdentity, LoginOrigin};
 
 use super::UpstreamError;
+use super::names::{HAS_GROUPS, HAS_ROLES, outermost, put_within, within};
 use super::settings::IdentityProviderSettings;
-
-/// More groups than this are none, and incomplete: Entra leaves them out as well when there are too many (overage).
-const MAX_GROUPS: usize = 200;
 
 /// What only the ID token can say, since it is about this very login.
 const OF_THE_LOGIN: [&str; 12] =
@@ -38,7 +34,8 @@ impl IdentityProviderSettings {
         let email = text(&map.email).filter(|email| email.contains('@'));
         let username = text(&map.username).or_else(|| email.clone());
         let username = username.filter(|name| !name.is_empty());
-        let (groups, groups_incomplete) = self.groups(claims);
+        let (groups, groups_incomplete) = self.groups().of(claims);
+        let (roles, roles_incomplete) = self.roles().of(claims);
         Ok(ExternalIdentity {
             issuer: self.issuer.clone(),
             username: username.unwrap_or_else(|| self.id.clone()).to_lowercase(),
@@ -47,6 +44,8 @@ impl IdentityProviderSettings {
             email,
             groups,
             groups_incomplete,
+            roles,
+            roles_incomplete,
         })
     }
 
@@ -55,28 +54,35 @@ impl IdentityProviderSettings {
         &self,
         claims: &Map<String, Value>,
     ) -> bool {
-        let (groups, incomplete) = self.groups(claims);
-        let name = &self.claims.groups;
-        incomplete || !groups.is_empty() || !name.is_empty() && within(claims, name).is_some()
+        self.groups().is_asked() && self.groups().is_spoken_of(claims)
+    }
+
+    /// The same of roles; where none are taken, that is a word: there are none.
+    pub(in crate::authorization_server) fn speaks_of_roles(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> bool {
+        !self.roles().is_asked() || self.roles().is_spoken_of(claims)
     }
 
     /// Whether userinfo may have something that is of use here and not among these claims.
     pub(super) fn lacks_any(&self, claims: &Map<String, Value>) -> bool {
-        self.lacks_groups(claims) || !self.lacks(claims).is_empty()
+        self.lacks_groups(claims) || self.lacks_roles(claims) || !self.lacks(claims).is_empty()
     }
 
-    /// What that is, beside the groups: never who it is, which is the ID token's to say.
+    /// What that is, beside groups and roles: never who it is, which is the ID token's to say.
     fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
         let map = &self.claims;
         let mapped = [&map.username, &map.name, &map.email];
         let wanted = mapped.into_iter().chain(self.require.keys()).map(String::as_str);
         let wanted = wanted.filter(|name| self.may_be_elsewhere(name));
         let mut lacks: Vec<_> = wanted.filter(|name| !claims.contains_key(*name)).collect();
-        // With groups that are elsewhere, or too many, come words that say so.
-        if self.lacks_groups(claims) {
-            lacks.extend(
-                ["_claim_names", "hasgroups"].iter().filter(|it| !claims.contains_key(**it)),
-            );
+        // With groups and roles that are elsewhere, or too many, come words that say so.
+        let (groups, roles) = (self.lacks_groups(claims), self.lacks_roles(claims));
+        for (word, wanted) in
+            [("_claim_names", groups || roles), (HAS_GROUPS, groups), (HAS_ROLES, roles)]
+        {
+            lacks.extend(Some(word).filter(|word| wanted && !claims.contains_key(*word)));
         }
         lacks
     }
@@ -84,7 +90,15 @@ impl IdentityProviderSettings {
     /// Whether the groups are not among these claims, and userinfo may have them. Of a claim with parts it is the part that
     /// counts: Keycloak has one `resource_access` for all clients.
     pub(super) fn lacks_groups(&self, claims: &Map<String, Value>) -> bool {
-        let name = &self.claims.groups;
+        self.lacks_list(claims, &self.claims.groups)
+    }
+
+    /// The same of roles. What is not said of them is not known in any case.
+    fn lacks_roles(&self, claims: &Map<String, Value>) -> bool {
+        self.lacks_list(claims, &self.claims.roles)
+    }
+
+    fn lacks_list(&self, claims: &Map<String, Value>, name: &str) -> bool {
         self.may_be_elsewhere(&outermost(name)) && within(claims, name).is_none()
     }
 
@@ -95,6 +109,7 @@ impl IdentityProviderSettings {
     /// Takes from userinfo what these claims lack, and nothing that they say.
     pub(super) fn complete(&self, claims: &mut Map<String, Value>, more: &Map<String, Value>) {
         let groups = within(more, &self.claims.groups).filter(|_| self.lacks_groups(claims));
+        let roles = within(more, &self.claims.roles).filter(|_| self.lacks_roles(claims));
         let lacks = self.lacks(claims).into_iter();
         let found: Vec<_> = lacks.filter_map(|name| more.get_key_value(name)).collect();
         claims.extend(found.into_iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -102,26 +117,13 @@ impl IdentityProviderSettings {
             && put_within(claims, &self.claims.groups, groups.clone()).is_none()
         {
             // The two contradict each other: which groups these are, nobody knows.
-            claims.insert("hasgroups".to_owned(), Value::Bool(true));
+            claims.insert(HAS_GROUPS.to_owned(), Value::Bool(true));
         }
-    }
-
-    /// The groups under their names here, and whether some are missing. Those that would be another provider's are.
-    fn groups(&self, claims: &Map<String, Value>) -> (Vec<String>, bool) {
-        let map = &self.claims;
-        if map.groups.is_empty() {
-            return (Vec::new(), false);
+        if let Some(roles) = roles
+            && put_within(claims, &self.claims.roles, roles.clone()).is_none()
+        {
+            claims.insert(HAS_ROLES.to_owned(), Value::Bool(true));
         }
-        let (named, incomplete) = groups(claims, &map.groups);
-        let count = named.len();
-        let ours = named.into_iter().map(|group| format!("{}{group}", map.groups_prefix));
-        let anothers = |group: &String| map.prefixes.is_of_another(&map.groups_prefix, group);
-        let groups: Vec<_> = ours.filter(|group| !anothers(group)).collect();
-        if !groups_fit(&groups) {
-            return (Vec::new(), true);
-        }
-        let incomplete = incomplete || groups.len() < count;
-        (groups, incomplete)
     }
 
     /// Which log-in this is, and how it was done, as the claims of a verified ID token say. What is longer than anybody
@@ -181,58 +183,6 @@ pub(super) fn session_id(text: &str) -> Option<String> {
 /// Of a length that can be kept, without the zero byte that PostgreSQL keeps in no text.
 fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && !text.contains('\0')
-}
-
-/// The groups, and whether some are missing. One that is no text is missing, too.
-fn groups(claims: &Map<String, Value>, name: &str) -> (Vec<String>, bool) {
-    let named = claims.get("_claim_names");
-    let elsewhere = named.is_some_and(|names| names.get(&*outermost(name)).is_some());
-    let too_many = claims.get("hasgroups").is_some_and(|value| *value != Value::Bool(false));
-    let text = |group: &Value| group.as_str().map(str::to_owned);
-    let named: Option<Vec<String>> = match within(claims, name) {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(groups)) => groups.iter().map(text).collect(),
-        Some(_) => None,
-    };
-    match named.filter(|groups| !elsewhere && !too_many && groups.len() <= MAX_GROUPS) {
-        Some(groups) => (groups, false),
-        None => (Vec::new(), true),
-    }
-}
-
-/// The claim of this name; of one that begins with `/` what is at that place (RFC 6901), such as `/realm_access/roles`.
-fn within<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let Some(path) = name.strip_prefix('/') else { return claims.get(name) };
-    let mut parts = path.split('/').map(unescaped);
-    let first = claims.get(&parts.next()?)?;
-    parts.try_fold(first, |value, part| value.as_object()?.get(&part))
-}
-
-/// The claim that it is in.
-fn outermost(name: &str) -> Cow<'_, str> {
-    let path = name.strip_prefix('/');
-    path.map_or(name.into(), |path| unescaped(path.split('/').next().unwrap_or(path)).into())
-}
-
-/// Puts a value where [`within`] finds it. `None` where something else is in the way.
-fn put_within(claims: &mut Map<String, Value>, name: &str, value: Value) -> Option<()> {
-    let Some(path) = name.strip_prefix('/') else {
-        claims.insert(name.to_owned(), value);
-        return Some(());
-    };
-    let (outer, last) = path.rsplit_once('/').unwrap_or(("", path));
-    let mut at = claims;
-    for part in outer.split('/').filter(|_| path.contains('/')) {
-        let inner = at.entry(unescaped(part)).or_insert_with(|| Map::new().into());
-        at = inner.as_object_mut()?;
-    }
-    at.insert(unescaped(last), value);
-    Some(())
-}
-
-/// A part of a JSON pointer (RFC 6901 §4).
-fn unescaped(part: &str) -> String {
-    part.replace("~1", "/").replace("~0", "~")
 }
 
 #[cfg(test)]
@@ -321,7 +271,7 @@ mod tests {
             let mut settings = settings();
             settings.claims.groups_prefix = prefix.to_owned();
             let all = others.iter().chain([&prefix]).map(|it| (*it).to_owned());
-            settings.claims.prefixes.replace(all);
+            settings.claims.prefixes.groups.replace(all);
             let ada = identity(&settings, &json!({"sub": "1", "groups": named})).unwrap();
             (ada.groups, ada.groups_incomplete)
         };
@@ -330,6 +280,61 @@ mod tests {
         let partner = names(&["partner:admins", "partner:corp:admins"]);
         assert_eq!(groups("partner:", &["corp:"], both.clone()), (partner, false));
         assert_eq!(groups("", &["corp:"], both), (names(&["admins"]), true));
+    }
+
+    // N109
+    #[test]
+    fn roles_have_names_of_their_own_and_are_not_known_where_nothing_is_said_of_them() {
+        let of = |prefix: &str, claim: &str, mut claims: Value| {
+            let mut settings = settings();
+            settings.claims.roles = claim.to_owned();
+            settings.claims.roles_prefix = prefix.to_owned();
+            let all = ["corp:", prefix].map(str::to_owned);
+            settings.claims.prefixes.roles.replace(all);
+            claims["sub"] = json!("1");
+            let ada = identity(&settings, &claims).unwrap();
+            assert!(ada.groups.is_empty() && !ada.groups_incomplete);
+            (ada.roles.join(" "), ada.roles_incomplete)
+        };
+        let is = |roles: &str| (roles.to_owned(), false);
+        let unknown = (String::new(), true);
+        assert_eq!(of("", "", json!({ "roles": ["a"], "hasroles": true })), is(""), "not asked");
+        assert_eq!(of("", "roles", json!({ "roles": ["a", "b"] })), is("a b"));
+        assert_eq!(of("p:", "roles", json!({ "roles": ["a", "corp:b"] })), is("p:a p:corp:b"));
+        assert_eq!(of("", "roles", json!({ "roles": ["a", "corp:b"] })), ("a".to_owned(), true));
+        let nested = json!({ "realm_access": { "roles": ["a"] }, "roles": ["b"] });
+        assert_eq!(of("", "/realm_access/roles", nested), is("a"));
+        assert_eq!(of("", "roles", json!({ "roles": [] })), is(""));
+        let many: Vec<_> = (0..201).map(|number| number.to_string()).collect();
+        let long: Vec<_> = (0..60).map(|number| format!("{number:036}")).collect();
+        for missing in [
+            json!({}),
+            json!({ "roles": null }),
+            json!({ "roles": "a" }),
+            json!({ "roles": ["a", 1] }),
+            json!({ "roles": ["a"], "hasroles": true }),
+            json!({ "_claim_names": { "roles": "src1" } }),
+            json!({ "roles": many }),
+            json!({ "roles": long }),
+        ] {
+            assert_eq!(of("", "roles", missing.clone()), unknown, "{missing}");
+        }
+    }
+
+    #[test]
+    fn roles_that_userinfo_alone_names_are_taken_from_it() {
+        let mut keycloak = settings();
+        keycloak.claims.groups = "/realm_access/groups".to_owned();
+        keycloak.claims.roles = "/realm_access/roles".to_owned();
+        let mut claims = json!({ "sub": "1", "realm_access": { "groups": ["g"] } });
+        let claims = claims.as_object_mut().unwrap();
+        let more = json!({ "sub": "1", "realm_access": { "groups": ["x"], "roles": ["r"] } });
+        assert!(keycloak.lacks_any(claims) && !keycloak.speaks_of_roles(claims));
+        keycloak.complete(claims, more.as_object().unwrap());
+        let ada = keycloak.identity(claims).unwrap();
+        assert_eq!((ada.groups, ada.roles), (vec!["g".to_owned()], vec!["r".to_owned()]));
+        assert!(keycloak.speaks_of_roles(claims) && !ada.roles_incomplete);
+        assert!(settings().speaks_of_roles(claims), "where none are taken, there are none");
     }
 
     #[test]

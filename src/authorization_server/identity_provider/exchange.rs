@@ -119,6 +119,7 @@ impl Exchange<'_> {
             Ok(more) => more,
             Err(error) => {
                 tracing::warn!(idp.id = self.settings.id, reason = %error, "userinfo cannot be read");
+                // What is not said of roles is not known in any case.
                 if self.settings.lacks_groups(&claims) {
                     claims.insert("hasgroups".to_owned(), Value::Bool(true));
                 }

@@ -8,6 +8,7 @@ mod exchange;
 mod freshness;
 mod id_token;
 mod logout_token;
+mod names;
 mod provider;
 mod settings;
 
@@ -16,7 +17,7 @@ pub(crate) use freshness::Freshness;
 pub use provider::IdentityProviders;
 pub(crate) use provider::{LoggedIn, LoginUnderWay, Start};
 pub use settings::{
-    ClaimMap, Endpoints, ExplicitEndpoints, GroupsPrefixes, IdentityProviderSettings,
+    ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, NamePrefixes, Prefixes,
 };
 
 use crate::outbound::OutboundError;

@@ -58,25 +58,36 @@ pub struct ClaimMap {
     pub groups: String,
     /// What the names of its groups begin with here.
     pub groups_prefix: String,
-    /// What those of any provider begin with: none of its groups begins like another one's.
-    pub prefixes: GroupsPrefixes,
+    /// Empty: none are taken. Where they are, and nothing is said of somebody's, theirs are not known.
+    pub roles: String,
+    /// What the names of its roles begin with here.
+    pub roles_prefix: String,
+    /// What those of any provider begin with: none of its groups and roles begins like another one's.
+    pub prefixes: Prefixes,
 }
 
-/// What the names of groups begin with at every provider there is now. Clones are the same.
+/// What names begin with at every provider there is now. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct GroupsPrefixes(Arc<RwLock<Vec<String>>>);
+pub struct Prefixes {
+    pub groups: NamePrefixes,
+    pub roles: NamePrefixes,
+}
 
-impl GroupsPrefixes {
+/// Those of groups, or of roles. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct NamePrefixes(Arc<RwLock<Vec<String>>>);
+
+impl NamePrefixes {
     /// These from now on. An empty one is none.
     pub fn replace(&self, prefixes: impl IntoIterator<Item = String>) {
         let prefixes = prefixes.into_iter().filter(|prefix| !prefix.is_empty()).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = prefixes;
     }
 
-    /// Whether a group of this name is another provider's than the one with the prefix `own`.
-    pub(super) fn is_of_another(&self, own: &str, group: &str) -> bool {
+    /// Whether this name is another provider's than the one with the prefix `own`.
+    pub(super) fn is_of_another(&self, own: &str, name: &str) -> bool {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.iter().any(|prefix| prefix != own && group.starts_with(prefix))
+        all.iter().any(|prefix| prefix != own && name.starts_with(prefix))
     }
 }
 
@@ -89,7 +100,9 @@ impl Default for ClaimMap {
             email: "email".to_owned(),
             groups: "groups".to_owned(),
             groups_prefix: String::new(),
-            prefixes: GroupsPrefixes::default(),
+            roles: String::new(),
+            roles_prefix: String::new(),
+            prefixes: Prefixes::default(),
         }
     }
 }

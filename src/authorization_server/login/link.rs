@@ -92,6 +92,8 @@ fn first_administrator(server: &AuthorizationServer) -> UserRow {
         administrator: true,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
         created_at: server.clock.now(),
         last_login_at: None,
         disabled_at: None,

@@ -92,6 +92,7 @@ impl Redeeming {
             refresh_token: refresh.as_ref().map(|_| token.as_str()),
             key: exchange.key,
             login: wants_id.then_some(Login { nonce: code.nonce.as_deref() }),
+            tells_resource: false,
             now,
         }
         .sign(server)?;
@@ -104,6 +105,7 @@ impl Redeeming {
             resource: target.uri,
             scopes: scope,
             subject_token: None,
+            workload_subject: None,
         };
         Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: Some(used_up) })
     }

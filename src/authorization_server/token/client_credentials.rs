@@ -35,6 +35,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
         subject_token: None,
+        workload_subject: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }
@@ -61,6 +62,7 @@ pub(super) async fn of_its_own(
         refresh_token: None,
         key: exchange.key,
         login: None,
+        tells_resource: exchange.workload.is_some(),
         now: server.clock.now(),
     }
     .sign(server)?;

@@ -39,6 +39,9 @@ pub(super) struct Issue<'a> {
     pub(super) key: Option<&'a str>,
     /// Where the client is to be told about the login, too (OIDC Core §3.1.3.3).
     pub(super) login: Option<Login<'a>>,
+    /// Whether the answer names the resource: who brings an assertion may not have named it (MCP Enterprise-Managed
+    /// Authorization §5.1).
+    pub(super) tells_resource: bool,
     pub(super) now: Timestamp,
 }
 
@@ -77,6 +80,8 @@ struct Answer<'a> {
     /// Seconds.
     expires_in: u64,
     scope: &'a Scope,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +131,7 @@ impl Issue<'_> {
             token_type: bound_to.as_ref().map_or("Bearer", Confirmation::token_type),
             expires_in: lifetime.as_secs(),
             scope: self.scope,
+            resource: self.tells_resource.then_some(&*self.target.uri),
             refresh_token: self.refresh_token,
             id_token: id_token.as_ref().map(SecretText::expose),
         };
@@ -150,6 +156,8 @@ impl Issue<'_> {
             amr: self.login_origin().and_then(|origin| origin.amr.as_deref()).map(Words),
             groups: self.user.map_or(&[], |user| &user.groups),
             groups_incomplete: self.user.is_some_and(|user| user.groups_incomplete),
+            roles: self.user.map_or(&[], |user| &user.roles),
+            roles_incomplete: self.user.is_some_and(|user| user.roles_incomplete),
             cnf: self.key.map(Confirmation::of_text),
             act: self.derived.map(|derived| &derived.act),
             derived_from: self.derived.map_or(&[], |derived| &derived.origins),

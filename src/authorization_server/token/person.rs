@@ -60,6 +60,8 @@ pub(super) async fn granted_to(
         administrator: user.administrator,
         groups: user.groups.iter().map(|group| Arc::from(group.as_str())).collect(),
         groups_incomplete: user.groups_incomplete,
+        roles: user.roles.iter().map(|role| Arc::from(role.as_str())).collect(),
+        roles_incomplete: user.roles_incomplete,
         client_id: client.id().clone(),
         trusted_client: client.is_trusted(),
     };

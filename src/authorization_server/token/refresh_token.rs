@@ -128,6 +128,7 @@ async fn prepare(
         refresh_token: Some(successor),
         key: exchange.key,
         login: None, // OIDC Core §12.2 leaves it to us: nobody has logged in anew
+        tells_resource: false,
         now,
     }
     .sign(server)?;

@@ -68,6 +68,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         refresh_token: None,
         key: exchange.key,
         login: None,
+        tells_resource: false,
         now: server.clock.now(),
     }
     .sign(server)?;
@@ -78,6 +79,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
         subject_token: Some(TokenName(Arc::from(subject.jti.as_str()))),
+        workload_subject: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }

@@ -19,9 +19,9 @@ use crate::time::Clock as _;
 
 use super::support::{Answer, MCP, NOW, Site, basic, client, refused};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(super) const ISSUER: &str = "https://idp.example";
-const JOB: &str = "repo:contoso/app:ref:refs/heads/main";
+pub(super) const JOB: &str = "repo:contoso/app:ref:refs/heads/main";
 
 /// Somebody who signs, with a key of theirs.
 struct Signer(KeyPair);
@@ -272,6 +272,8 @@ async fn a_person_is_who_they_are_when_they_log_in_and_can_be_locked_out() {
         email: None,
         groups: vec!["engineers".to_owned()],
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let id = crate::id::UserId::generate(&*site.server.clock, &*site.server.random);
     site.store.user_of_identity(&known, id, site.clock.now()).await.unwrap();
@@ -387,14 +389,4 @@ async fn a_key_set_on_a_private_address_is_not_asked_for() {
     let trusting = Trusting::with(private).await;
     let answer = trusting.brings(&trusting.id_jag(|_| {}), &[]).await;
     assert_eq!(answer.error(), refused(503, "temporarily_unavailable"));
-}
-
-// RFC 6749 §5.2, RFC 8414 §2 — N53
-#[tokio::test]
-async fn where_nobody_is_trusted_there_is_no_such_grant() {
-    let site = Site::new().await;
-    let form = [("grant_type", GRANT), ("assertion", "x.y.z")];
-    let answer = site.post_as("/token", Some(&basic("web:s3cret")), &form).await;
-    assert_eq!(answer.error(), refused(400, "unsupported_grant_type"));
-    assert_eq!(site.post("/token", &form).await.error(), refused(401, "invalid_client"));
 }

@@ -340,6 +340,8 @@ pub(super) fn ada(id: UserId) -> UserRow {
         administrator: false,
         groups: vec!["engineers".to_owned()],
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
         created_at: Timestamp::from_unix_seconds(NOW),
         last_login_at: None,
         disabled_at: None,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::authorization_server::Settings;
 
-use super::assertions::Trusting;
+use super::assertions::{JOB, Trusting};
 use super::support::{MCP, refused};
 
 // MCP workload identity federation, RFC 7523 §2.1 — N86
@@ -39,7 +39,41 @@ async fn one_that_may_come_again_is_taken_until_its_end() {
     for _ in 0..2 {
         assert_eq!(trusting.brings_as(None, &token, &[]).await.claims()["sub"], "pod");
     }
+    let named = trusting.job(|claims| claims["jti"] = json!("of-the-pod"));
+    for _ in 0..2 {
+        let answer = trusting.brings_as(None, &named, &[]).await;
+        assert_eq!(answer.member("resource"), MCP);
+    }
+    let (_, log) = trusting.site.events().await;
+    let issued: Vec<_> = log.lines().filter(|line| line.contains("token.issued")).collect();
+    let subject = format!("\"workload_subject\":\"{JOB}\"");
+    assert!(issued.iter().all(|line| line.contains(&subject)), "{log}");
+    let name = "\"subject_token\":\"of-the-pod\"";
+    assert_eq!(issued.iter().filter(|line| line.contains(name)).count(), 2, "{log}");
     trusting.site.clock.advance(Duration::from_mins(6));
     let late = trusting.brings_as(None, &token, &[]).await;
     assert_eq!(late.error(), refused(400, "invalid_grant"));
+}
+
+/// Entra writes tokens for an application, not for a token endpoint.
+// MCP workload identity federation — N86
+#[tokio::test]
+async fn one_with_an_audience_of_its_own_is_for_that_and_not_for_the_token_endpoint() {
+    let audience = "api://broker";
+    let entra = |settings: &mut Settings| {
+        settings.clients.retain(|known| known.client_id.as_str() != "pod");
+        for client in &mut settings.clients {
+            if let Some(workload) = &mut client.workload {
+                workload.audience = Some(audience.to_owned());
+            }
+        }
+    };
+    let trusting = Trusting::with(entra).await;
+    for aud in ["https://broker.example/token", "api://other", "https://broker.example"] {
+        let other = trusting.job(|claims| claims["aud"] = json!(aud));
+        let answer = trusting.brings_as(None, &other, &[]).await;
+        assert_eq!(answer.error(), refused(400, "invalid_grant"), "{aud}");
+    }
+    let own = trusting.job(|claims| claims["aud"] = json!(audience));
+    assert_eq!(trusting.brings_as(None, &own, &[]).await.claims()["sub"], "job");
 }

@@ -88,7 +88,7 @@ struct AddArgs {
     /// Our client there
     #[arg(long)]
     client_id: String,
-    /// What the names of its groups begin with here, such as partner:
+    /// What the names of its groups and roles begin with here, such as partner:
     #[arg(long, value_name = "PREFIX")]
     groups_prefix: String,
     /// Add it without a look at its discovery document and our secret
@@ -129,7 +129,7 @@ struct MoreArgs {
     /// What is asked for at a login, separated by spaces [default: openid profile email]
     #[arg(long)]
     scopes: Option<String>,
-    /// What a claim of the provider is here: subject, username, name, email or groups; may be repeated
+    /// What a claim of the provider is here: subject, username, name, email, groups or roles; may be repeated
     #[arg(long = "claim", value_name = "MEANING=CLAIM", value_parser = pair)]
     claims: Vec<(String, String)>,
     /// A claim that an account must have, and a value that does; may be repeated
@@ -148,8 +148,9 @@ impl MoreArgs {
                 "name" => &mut claims.name,
                 "email" => &mut claims.email,
                 "groups" => &mut claims.groups,
+                "roles" => &mut claims.roles,
                 _ => {
-                    let hint = "--claim subject=, username=, name=, email= or groups=";
+                    let hint = "--claim subject=, username=, name=, email=, groups= or roles=";
                     return Err(Failure::new("--claim says what no claim means here").hint(hint));
                 }
             };

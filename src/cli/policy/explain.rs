@@ -338,6 +338,7 @@ fn by_options(args: &WhoArgs, ready: &Ready) -> Result<Asker, Failure> {
         groups: names(&args.group),
         groups_incomplete: false,
         roles: names(&args.role),
+        roles_incomplete: false,
         claims,
     })
 }

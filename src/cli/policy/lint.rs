@@ -83,6 +83,7 @@ pub(super) async fn run(
         scopes: (!scopes.is_empty()).then_some(scopes),
         usual_scopes: usual_scopes(&ready.config).union(&kept.scopes),
         issuers: issuers(&ready.config),
+        issuers_with_roles: kept.roles.map(|stored| issuers_with_roles(&ready.config, stored)),
         servers,
         groups: (!groups.is_empty()).then_some(groups),
         people: kept.people,
@@ -124,6 +125,17 @@ fn usual_scopes(config: &Config) -> Scope {
     let settings = &config.authorization_server;
     let clients = settings.clients.iter();
     clients.fold(settings.default_scopes.clone(), |all, client| all.union(&client.scopes))
+}
+
+/// Every issuer elsewhere may name roles. Our own does where an identity provider names them, be it one that is `stored`.
+fn issuers_with_roles(config: &Config, stored: bool) -> BTreeSet<String> {
+    let mut settled = config.authorization_server.identity_providers.iter();
+    let ours = stored || settled.any(|known| !known.claims.roles.is_empty());
+    let mut all = issuers(config);
+    if !ours {
+        all.remove(&app::issuer(config));
+    }
+    all
 }
 
 /// Our own authorization server is one of them, if it is there. Where the name of one holds the tenant, tokens have that of

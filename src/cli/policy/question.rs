@@ -29,6 +29,7 @@ pub(super) struct Asker {
     pub(super) groups: Vec<Arc<str>>,
     pub(super) groups_incomplete: bool,
     pub(super) roles: Vec<Arc<str>>,
+    pub(super) roles_incomplete: bool,
     pub(super) claims: Map<String, Value>,
 }
 
@@ -42,6 +43,7 @@ impl Asker {
             groups: principal.groups().to_vec(),
             groups_incomplete: principal.groups_incomplete(),
             roles: principal.roles().to_vec(),
+            roles_incomplete: principal.roles_incomplete(),
             claims: (**principal.claims()).clone(),
         }
     }
@@ -55,6 +57,7 @@ impl Asker {
             groups: &self.groups,
             groups_incomplete: self.groups_incomplete,
             roles: &self.roles,
+            roles_incomplete: self.roles_incomplete,
             claims: Some(&self.claims),
             told: None,
         }

@@ -14,7 +14,7 @@ use super::client_host::{RawClientHost, Written};
 use super::deployment::Deployment;
 use super::identity_provider::{
     IdentityProvider, IdentityProviderSecret, RawIdentityProvider, RawIdentityProviderSecret,
-    check_groups, parse_secrets,
+    check_names, parse_secrets,
 };
 use super::limits::RATE;
 use super::outbound::private_targets;
@@ -216,7 +216,7 @@ impl RawAuthorizationServer {
             "id",
             self.identity_provider.iter().map(|provider| provider.id.as_str()),
         );
-        check_groups(&providers, &self.identity_provider, to);
+        check_names(&providers, &self.identity_provider, to);
         let clients = at.name("client");
         to.distinct(
             &clients,

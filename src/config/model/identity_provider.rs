@@ -149,6 +149,11 @@ pub struct ProviderClaims {
     /// `partner:admins`. Unset: nothing, which is for one provider alone, since whoever may name groups at another one
     /// has every group that they name alike.
     pub groups_prefix: String,
+    /// The roles that policy may name, a claim or a JSON pointer, as for groups: `roles`, or `/realm_access/roles`. Empty: none are
+    /// taken. Who logs in without this claim has roles that are not known: what a rule denies or holds back by role is theirs.
+    pub roles: String,
+    /// What the names of its roles begin with here, as for groups.
+    pub roles_prefix: String,
 }
 
 impl Default for ProviderClaims {
@@ -160,6 +165,8 @@ impl Default for ProviderClaims {
             email: "email".to_owned(),
             groups: "groups".to_owned(),
             groups_prefix: String::new(),
+            roles: String::new(),
+            roles_prefix: String::new(),
         }
     }
 }
@@ -168,20 +175,39 @@ fn login_scopes() -> Vec<String> {
     ["openid", "profile", "email"].map(str::to_owned).to_vec()
 }
 
-/// Groups are one namespace: a name that two providers give stands for both.
-pub(super) fn check_groups(list: &Key, providers: &[RawIdentityProvider], to: &mut Checker<'_>) {
-    let naming = |provider: &&RawIdentityProvider| !provider.claims.groups.is_empty();
+/// Groups are one namespace, and roles another: a name that two providers give stands for both.
+pub(super) fn check_names(list: &Key, providers: &[RawIdentityProvider], to: &mut Checker<'_>) {
+    check_prefixes((list, "groups_prefix"), providers, to, |claims| {
+        (&claims.groups, &claims.groups_prefix)
+    });
+    check_prefixes((list, "roles_prefix"), providers, to, |claims| {
+        (&claims.roles, &claims.roles_prefix)
+    });
+}
+
+fn check_prefixes(
+    (list, key): (&Key, &'static str),
+    providers: &[RawIdentityProvider],
+    to: &mut Checker<'_>,
+    of: fn(&ProviderClaims) -> (&String, &String),
+) {
+    let naming = |provider: &&RawIdentityProvider| !of(&provider.claims).0.is_empty();
     let several = providers.iter().filter(naming).count() > 1;
+    let (what, one) = if key == "roles_prefix" { ("roles", "role") } else { ("groups", "group") };
     for (place, provider) in providers.iter().enumerate() {
-        let prefix = provider.claims.groups_prefix.as_str();
-        let key = to.item(list, place).name("claims").name("groups_prefix");
-        let same = |other: &RawIdentityProvider| other.claims.groups_prefix == prefix;
+        let (_, prefix) = of(&provider.claims);
+        let at = to.item(list, place).name("claims").name(key);
+        let same = |other: &RawIdentityProvider| of(&other.claims).1 == prefix;
         if several && naming(&provider) && prefix.is_empty() {
-            let problem = "is missing: whoever can name a group at one of the providers has the group of that name at every other";
-            let finding = Finding::warning(FindingCode::Weak, &key, problem);
-            to.add(finding.hint("groups_prefix = \"<id>:\" for each but one, or groups = \"\" where none are needed"));
+            let problem = format!(
+                "is missing: whoever can name a {one} at one of the providers has the {one} of that name at every other"
+            );
+            let finding = Finding::warning(FindingCode::Weak, &at, problem);
+            to.add(finding.hint(format!(
+                "{key} = \"<id>:\" for each but one, or {what} = \"\" where none are needed"
+            )));
         } else if !prefix.is_empty() && providers.iter().take(place).any(same) {
-            to.add(Finding::error(FindingCode::Conflict, &key, "is taken by an earlier one"));
+            to.add(Finding::error(FindingCode::Conflict, &at, "is taken by an earlier one"));
         }
     }
 }
@@ -267,15 +293,15 @@ impl RawIdentityProvider {
             let finding = Finding::warning(FindingCode::Weak, &at.name("require"), problem);
             to.add(finding.hint("Google: require = { hd = [\"your-domain.example\"] }"));
         }
-        let prefix = &self.claims.groups_prefix;
-        if !prefix.is_empty() && !is_groups_prefix(prefix) {
-            let key = at.name("claims").name("groups_prefix");
-            to.refuse(
-                &key,
-                prefix,
-                "is no prefix",
-                "letters, digits, . _ - and a colon at the end",
-            );
+        let claims = &self.claims;
+        for (name, prefix) in
+            [("groups_prefix", &claims.groups_prefix), ("roles_prefix", &claims.roles_prefix)]
+        {
+            if !prefix.is_empty() && !is_groups_prefix(prefix) {
+                let key = at.name("claims").name(name);
+                let allowed = "letters, digits, . _ - and a colon at the end";
+                to.refuse(&key, prefix, "is no prefix", allowed);
+            }
         }
         for (name, values) in &self.require {
             if values.is_empty() {

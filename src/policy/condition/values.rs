@@ -193,7 +193,10 @@ impl<'k> Values<'k> {
 
     /// Evaluates one expression.
     pub(super) fn resolve(&self, expression: &Expression, roots: Roots) -> Result<Value, Unusable> {
-        if roots.has(Roots::GROUPS) && self.known.ask.who.groups_incomplete {
+        let who = &self.known.ask.who;
+        if (roots.has(Roots::GROUPS) && who.groups_incomplete)
+            || (roots.has(Roots::ROLES) && who.roles_incomplete)
+        {
             return Err(Unusable);
         }
         self.known.bind(roots)?;

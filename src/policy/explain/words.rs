@@ -167,14 +167,12 @@ fn principal(rule: &Rule, ask: &Ask<'_>, aspect: Aspect) -> (String, String, Str
         Aspect::Clients => ("clients", list(principals.clients.as_ref()), shown(who.client_id)),
         Aspect::Subjects => ("subjects", list(principals.subjects.as_ref()), shown(who.subject)),
         Aspect::Issuers => ("issuers", list(principals.issuers.as_ref()), who.issuer.to_string()),
-        Aspect::Roles => ("roles", list(principals.roles.as_ref()), joined(who.roles, ", ")),
+        Aspect::Roles => {
+            let saw = all_of(who.roles, who.roles_incomplete);
+            ("roles", list(principals.roles.as_ref()), saw)
+        }
         Aspect::Groups => {
-            let all = joined(who.groups, ", ");
-            let saw = if who.groups_incomplete {
-                format!("{all} (the issuer left some out)")
-            } else {
-                all
-            };
+            let saw = all_of(who.groups, who.groups_incomplete);
             ("groups", list(principals.groups.as_ref()), saw)
         }
         Aspect::Assurance => (
@@ -189,6 +187,11 @@ fn principal(rule: &Rule, ask: &Ask<'_>, aspect: Aspect) -> (String, String, Str
         ),
     };
     (format!("principals.{key}"), wants, saw)
+}
+
+fn all_of(names: &[std::sync::Arc<str>], incomplete: bool) -> String {
+    let all = joined(names, ", ");
+    if incomplete { format!("{all} (the issuer left some out)") } else { all }
 }
 
 fn age(limit: Option<u32>, effect: Effect) -> String {

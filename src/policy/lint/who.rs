@@ -60,6 +60,7 @@ const OF_AN_ISSUER: [&str; 9] = [
     "claims.groups",
     "claims.roles",
 ];
+const ROLES: [&str; 2] = ["caller.roles", "claims.roles"];
 const ISSUERS: [&str; 2] = ["caller.issuer", "claims.iss"];
 
 /// Clients and subjects that the store does not have. Only where it has all there are.
@@ -99,6 +100,26 @@ pub(super) fn unknown_issuers(rule: &Rule, world: &World<'_>, lints: &mut Lints)
     for issuer in named.iter().filter(|issuer| !world.issuers.contains(*issuer)) {
         let message = format!("no token is accepted of the issuer `{issuer}`");
         lints.add(rule, LintKind::UnknownIssuer, message, &world.near_issuer(issuer));
+    }
+}
+
+/// Roles that no issuer gives: what allows by them allows nobody, and what denies by them denies nobody.
+pub(super) fn roles_of_nobody(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
+    let Some(give) = &world.issuers_with_roles else { return };
+    let looked_at = rule.when.iter().flat_map(Condition::names);
+    let compared = looked_at.into_iter().any(|name| ROLES.contains(&name.as_str()));
+    if rule.principals.roles.is_none() && !compared {
+        return;
+    }
+    let gives = |issuer: &String| give.contains(issuer);
+    let given = match &rule.principals.issuers {
+        Some(listed) => listed.iter().any(gives),
+        None => world.issuers.iter().any(gives),
+    };
+    if !given {
+        let message = "names roles, and no issuer of its tokens gives any";
+        let hint = "say with claims.roles of authorization_server.identity_provider where a provider names them, or name groups";
+        lints.add(rule, LintKind::RolesOfNobody, message, hint);
     }
 }
 

@@ -67,6 +67,7 @@ impl Caller {
             groups: &self.groups,
             groups_incomplete: false,
             roles: &[],
+            roles_incomplete: false,
             claims: None,
             told: None,
         }

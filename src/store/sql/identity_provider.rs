@@ -246,11 +246,17 @@ const ACCOUNTS: &str = concat!(
     columns!(upstream_accounts)
 );
 
-/// Nobody says any more who is in a group of a provider that is gone; another one may have its prefix.
-const GROUPS: &str = concat!(
-    "UPDATE users SET member_of = '[]', groups_incomplete = 1 WHERE member_of <> '[]' AND id IN ",
-    people!()
-);
+/// Nobody says any more who is in a group of a provider that is gone, or has a role of it; another one may have its prefix.
+const NAMES: [&str; 2] = [
+    concat!(
+        "UPDATE users SET member_of = '[]', groups_incomplete = 1 WHERE member_of <> '[]' AND id IN ",
+        people!()
+    ),
+    concat!(
+        "UPDATE users SET has_roles = '[]', roles_incomplete = 1 WHERE has_roles <> '[]' AND id IN ",
+        people!()
+    ),
+];
 
 /// Whatever they logged in with last: what does not say where it comes from may come from there. How many sessions, and what
 /// is revoked now.
@@ -259,8 +265,8 @@ async fn end_people(
     (part, end, now): &(Part, End, Timestamp),
 ) -> Result<(u64, Vec<Revocation>), StoreError> {
     let mut ended = Vec::new();
-    let groups = (*end == End::Deleted).then_some(GROUPS);
-    for sql in OF_PEOPLE.into_iter().chain(groups) {
+    let names = (*end == End::Deleted).then_some(NAMES);
+    for sql in OF_PEOPLE.into_iter().chain(names.into_iter().flatten()) {
         let values = values![part.issuer.as_str(), part.after.as_str(), part.until.as_str()];
         ended.push(c.execute(sql, values).await?);
     }

@@ -16,8 +16,9 @@ use super::{consent, ended_account};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, passkey_login, \
-        administrator, member_of, groups_incomplete, created_at, last_login_at, disabled_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+        administrator, member_of, groups_incomplete, has_roles, roles_incomplete, created_at, last_login_at, \
+        disabled_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
     let (password_hash, passkey_login) = match &row.own_login {
         OwnLogin::Nothing => (None, None),
         OwnLogin::Password(hash) => (Some(hash.clone()), None),
@@ -33,6 +34,8 @@ pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, Store
         row.administrator,
         row.groups.as_slice(),
         row.groups_incomplete,
+        row.roles.as_slice(),
+        row.roles_incomplete,
         row.created_at,
         row.last_login_at,
         row.disabled_at,
@@ -260,6 +263,8 @@ pub(super) async fn of_identity(
         administrator: false,
         groups: identity.groups.clone(),
         groups_incomplete: identity.groups_incomplete,
+        roles: identity.roles.clone(),
+        roles_incomplete: identity.roles_incomplete,
         created_at: *now,
         last_login_at: None,
         disabled_at: None,
@@ -273,19 +278,21 @@ pub(super) async fn of_identity(
     Err(StoreError::Corrupt("a thousand users share one name"))
 }
 
-/// What the provider says of them now: who has left a group there has left it here.
+/// What the provider says of them now: who has left a group there, or lost a role, has so here.
 async fn refresh(
     c: &mut Connection,
     known: UserRow,
     identity: &ExternalIdentity,
 ) -> Result<UserRow, StoreError> {
-    const SQL: &str = "UPDATE users SET display_name = $2, email = $3, member_of = $4, groups_incomplete = $5 \
-        WHERE id = $1";
+    const SQL: &str = "UPDATE users SET display_name = $2, email = $3, member_of = $4, groups_incomplete = $5, \
+        has_roles = $6, roles_incomplete = $7 WHERE id = $1";
     let user = UserRow {
         display_name: identity.display_name.clone(),
         email: identity.email.clone(),
         groups: identity.groups.clone(),
         groups_incomplete: identity.groups_incomplete,
+        roles: identity.roles.clone(),
+        roles_incomplete: identity.roles_incomplete,
         ..known
     };
     let values = values![
@@ -294,6 +301,8 @@ async fn refresh(
         &user.email,
         user.groups.as_slice(),
         user.groups_incomplete,
+        user.roles.as_slice(),
+        user.roles_incomplete,
     ];
     c.execute(SQL, values).await?;
     Ok(user)
@@ -309,6 +318,8 @@ fn row(row: &Row) -> Result<UserRow, StoreError> {
         administrator: row.int("administrator")? == 1,
         groups: row.list("member_of")?,
         groups_incomplete: row.int("groups_incomplete")? == 1,
+        roles: row.list("has_roles")?,
+        roles_incomplete: row.int("roles_incomplete")? == 1,
         created_at: row.time("created_at")?,
         last_login_at: row.maybe_time("last_login_at")?,
         disabled_at: row.maybe_time("disabled_at")?,

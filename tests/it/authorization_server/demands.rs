@@ -67,8 +67,8 @@ async fn redeems(
 #[tokio::test]
 async fn a_client_that_demands_bound_tokens_gets_no_others() {
     let product = Product::start(&format!("{ALLOWED}{SETTINGS}")).await;
+    let mut browser = Browser::of_the_administrator(&product).await;
     for client in clients(&product, "dpop_bound_access_tokens").await {
-        let mut browser = Browser::of_the_administrator(&product).await;
         let asking = Asking::new(&client.0).with("scope", "public:read openid");
         let code = told(&browser.answers(&asking.path(), "allow").await)["code"].clone();
         let refused = redeems(&product, &client, (&code, None)).await;

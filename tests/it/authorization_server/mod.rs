@@ -59,4 +59,5 @@ mod signing;
 mod sites;
 mod start_again;
 mod stored_providers;
+mod vouched_clients;
 mod waiting;

@@ -34,6 +34,16 @@ impl Machine {
 
     /// Asks for a token as this client.
     pub(super) async fn token(&self, at: &impl Reached, client_id: &str) -> Answer {
+        self.asks(at, client_id, &[("grant_type", "client_credentials")]).await
+    }
+
+    /// The same with these parameters.
+    pub(super) async fn asks(
+        &self,
+        at: &impl Reached,
+        client_id: &str,
+        parameters: &[(&str, &str)],
+    ) -> Answer {
         let (now, jti) =
             (SystemClock.now(), RequestId::generate(&SystemClock, &SystemRandom::new()));
         let claims = json!({
@@ -42,11 +52,12 @@ impl Machine {
         });
         let key = EncodingKey::from_ec_der(self.0.serialized_der());
         let assertion = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key);
+        let assertion = assertion.unwrap();
         let fields = [
-            ("grant_type", "client_credentials"),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", &assertion.unwrap()),
+            ("client_assertion", &assertion),
         ];
+        let fields = parameters.iter().copied().chain(fields);
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let form = "application/x-www-form-urlencoded";
         send(at, Request::new("POST", "/token").header("content-type", form).body(body)).await

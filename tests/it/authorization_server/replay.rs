@@ -21,10 +21,10 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const US: &str = "http://localhost:4711";
 
 /// Whoever signs: a client for itself, a provider for people, a platform for its workloads.
-struct Signer(KeyPair);
+pub(super) struct Signer(KeyPair);
 
 impl Signer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap())
     }
 
@@ -34,7 +34,7 @@ impl Signer {
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y }] }).to_string()
     }
 
-    fn sign(&self, typ: &str, mut claims: Value) -> String {
+    pub(super) fn sign(&self, typ: &str, mut claims: Value) -> String {
         let now = SystemClock.now().unix_seconds();
         (claims["iat"], claims["exp"], claims["jti"]) = (json!(now), json!(now + 200), json!("j1"));
         let mut header = Header::new(Algorithm::ES256);
@@ -44,7 +44,7 @@ impl Signer {
     }
 
     /// Where its keys are, and what its metadata says of them.
-    async fn published(&self) -> FakeHttp {
+    pub(super) async fn published(&self) -> FakeHttp {
         let host = FakeHttp::start(Reply::status(404)).await;
         let metadata =
             json!({ "issuer": issuer(&host), "jwks_uri": host.url().join("keys").unwrap() });
@@ -54,7 +54,7 @@ impl Signer {
     }
 }
 
-fn issuer(host: &FakeHttp) -> String {
+pub(super) fn issuer(host: &FakeHttp) -> String {
     host.url().as_str().trim_end_matches('/').to_owned()
 }
 

@@ -3,6 +3,7 @@
 mod commands;
 mod refused;
 mod replicas;
+mod roles;
 mod stood_against;
 
 use mcp_auth_broker::time::{Clock as _, SystemClock};
@@ -44,11 +45,19 @@ impl Idp {
 
     /// Answers the next code with who Bob is.
     fn vouches(&self, nonce: &str) {
+        self.vouches_with(nonce, &json!({}));
+    }
+
+    /// The same with more claims.
+    fn vouches_with(&self, nonce: &str, more: &Value) {
         let now = SystemClock.now().unix_seconds();
-        let claims = json!({
+        let mut claims = json!({
             "iss": self.issuer, "aud": "broker", "sub": "1", "preferred_username": "bob", "nonce": nonce,
             "iat": now, "exp": now + 300, "groups": ["staff", "corp:staff"],
         });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
         let header = json!({ "alg": "ES256", "typ": "JWT", "kid": "k" });
         let token = self.key.sign(&header, &claims);
         let answer = json!({ "access_token": "t", "token_type": "Bearer", "id_token": token });

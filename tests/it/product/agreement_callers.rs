@@ -94,6 +94,7 @@ impl Caller {
             groups: &names(&self.groups),
             groups_incomplete: false,
             roles: &names(&self.roles),
+            roles_incomplete: false,
             claims: claims.as_object(),
             told: None,
         })

@@ -104,6 +104,7 @@ impl Gate {
                 groups: &[],
                 groups_incomplete: false,
                 roles: &[],
+                roles_incomplete: false,
                 claims: claims.as_object(),
                 told: None,
             };

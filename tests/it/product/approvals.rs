@@ -49,6 +49,8 @@ pub(super) async fn product_with(settings: &str) -> Product {
             administrator: false,
             groups: vec![group.to_owned()],
             groups_incomplete: false,
+            roles: Vec::new(),
+            roles_incomplete: false,
             created_at: SystemClock.now(),
             last_login_at: None,
             disabled_at: None,

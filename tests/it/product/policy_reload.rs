@@ -209,6 +209,8 @@ pub(super) async fn administrator(product: &Product) -> String {
         administrator: true,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
         created_at: SystemClock.now(),
         last_login_at: None,
         disabled_at: None,

@@ -83,6 +83,8 @@ fn identity(issuer: &str) -> ExternalIdentity {
         email: None,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     }
 }
 
@@ -179,13 +181,16 @@ async fn nobody_stays_in_a_group_of_a_provider_that_is_taken_out(store: Store) {
     added(&store).await;
     let mut ids = Vec::new();
     for issuer in [ISSUER, "https://other.example"] {
-        let identity = ExternalIdentity { groups: vec!["a:b".to_owned()], ..identity(issuer) };
+        let named = vec!["a:b".to_owned()];
+        let identity = ExternalIdentity { groups: named.clone(), roles: named, ..identity(issuer) };
         ids.push(store.user_of_identity(&identity, user_id(), NOW).await.unwrap().id);
     }
     let kept = async || {
         let mut kept = Vec::new();
         for id in &ids {
             let user = store.find_user(*id).await.unwrap().unwrap();
+            assert_eq!(user.roles.len(), user.groups.len());
+            assert_eq!(user.roles_incomplete, user.groups_incomplete);
             kept.push((user.groups.len(), user.groups_incomplete));
         }
         kept

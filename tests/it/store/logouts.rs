@@ -57,6 +57,8 @@ async fn three_log_ins(store: &Store) -> [GrantRow; 3] {
         email: None,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let ada = store.user_of_identity(&identity, ada.id, NOW).await.unwrap();
     let here = LoginOrigin { sid: Some("c".to_owned()), ..LoginOrigin::default() };

@@ -281,6 +281,9 @@ async fn old_rows_keep_working(place: Place) {
     let store = place.open().await;
     assert_eq!(found(&store, ada).await.own_login, OwnLogin::Password("$1".to_owned()));
     assert!(found(&store, bob).await.own_login.is_nothing());
+    assert!(
+        found(&store, bob).await.roles.is_empty() && !found(&store, bob).await.roles_incomplete
+    );
     assert_eq!(store.list_sessions(ada, NOW).await.unwrap().len(), 1);
     assert!(store.begin_session(&logs_in(ada, "t", "$1")).await.unwrap());
     assert!(store.use_passkey(&used("one", 2)).await.unwrap());

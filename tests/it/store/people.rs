@@ -16,7 +16,7 @@ on_both! {
     a_late_link_sets_nothing;
     disabling_ends_sessions_and_grants;
     an_identity_never_becomes_somebody_elses_account;
-    a_person_has_the_groups_that_the_provider_says_now;
+    a_person_has_the_groups_and_roles_that_the_provider_says_now;
     a_new_password_revokes_every_grant;
     an_administrator_counts_when_it_can_log_in;
     a_session_ends_by_idleness_and_by_age;
@@ -98,6 +98,8 @@ async fn an_identity_never_becomes_somebody_elses_account(store: Store) {
         email: local.email.clone(),
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let one = store.user_of_identity(&identity("https://a"), user_id(), NOW).await.unwrap();
     let two = store.user_of_identity(&identity("https://b"), user_id(), NOW).await.unwrap();
@@ -106,7 +108,7 @@ async fn an_identity_never_becomes_somebody_elses_account(store: Store) {
     assert_eq!(again.id, one.id);
 }
 
-async fn a_person_has_the_groups_that_the_provider_says_now(store: Store) {
+async fn a_person_has_the_groups_and_roles_that_the_provider_says_now(store: Store) {
     let ada = |groups: &[&str], groups_incomplete| ExternalIdentity {
         issuer: "https://a".to_owned(),
         subject: "s".to_owned(),
@@ -115,14 +117,27 @@ async fn a_person_has_the_groups_that_the_provider_says_now(store: Store) {
         email: None,
         groups: groups.iter().map(ToString::to_string).collect(),
         groups_incomplete,
+        // All that is said of the one is said of the other here, the other way round.
+        roles: groups.iter().rev().map(ToString::to_string).collect(),
+        roles_incomplete: groups_incomplete,
     };
     let first = store.user_of_identity(&ada(&["it-leads", "staff"], false), user_id(), NOW).await;
-    assert_eq!(first.unwrap().groups, ["it-leads", "staff"]);
+    let first = first.unwrap();
+    assert_eq!(
+        (&first.groups[..], &first.roles[..]),
+        (
+            &["it-leads".to_owned(), "staff".to_owned()][..],
+            &["staff".to_owned(), "it-leads".to_owned()][..]
+        )
+    );
+    let found = store.find_user(first.id).await.unwrap().unwrap();
+    assert_eq!((found.roles, found.roles_incomplete), (first.roles, false));
     let left = store.user_of_identity(&ada(&["staff"], false), user_id(), NOW).await.unwrap();
-    assert_eq!(left.groups, ["staff"]);
+    assert_eq!((left.groups, left.roles), (vec!["staff".to_owned()], vec!["staff".to_owned()]));
     store.user_of_identity(&ada(&[], true), user_id(), NOW).await.unwrap();
     let found = store.find_user(left.id).await.unwrap().unwrap();
     assert_eq!((found.groups.len(), found.groups_incomplete), (0, true));
+    assert_eq!((found.roles.len(), found.roles_incomplete), (0, true));
 }
 
 // RFC 9700 §4.14.2 — N51

@@ -121,6 +121,8 @@ async fn one_identity_becomes_one_user(store: Store) {
         email: None,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let users = race(20, |_| {
         let (store, identity) = (Arc::clone(&store), identity.clone());
@@ -168,6 +170,8 @@ async fn what_is_allowed_while_somebody_is_logged_out_ends_with_it(store: Store)
         email: None,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let ada = store.user_of_identity(&identity, ada.id, NOW).await.unwrap();
     for round in 0..60 {

@@ -160,6 +160,8 @@ async fn an_identity_comes_back_as_a_new_person(store: Store) {
         email: None,
         groups: vec!["staff".to_owned()],
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     };
     let before = store.user_of_identity(&identity, user_id(), NOW).await.unwrap();
     store.set_administrator(before.id, true).await.unwrap();

@@ -153,6 +153,8 @@ pub(crate) fn user(name: &str) -> UserRow {
         administrator: false,
         groups: vec!["staff".to_owned()],
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
         created_at: NOW,
         last_login_at: None,
         disabled_at: None,

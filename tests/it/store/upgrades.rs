@@ -13,7 +13,8 @@ use super::rows::{rotation, user, with_refresh_token};
 pub(super) const BACK: &str = "DROP INDEX revocations_ending; DROP INDEX grants_resource; DROP INDEX consents_client; \
     DROP INDEX consents_resource; ALTER TABLE revocations DROP COLUMN ending; \
     ALTER TABLE revocations DROP COLUMN ended_before; ALTER TABLE revocations DROP COLUMN ending_reason; \
-    ALTER TABLE users DROP COLUMN passkey_login; DELETE FROM schema_versions WHERE version >= 19;";
+    ALTER TABLE users DROP COLUMN passkey_login; \
+    ALTER TABLE users DROP COLUMN has_roles; ALTER TABLE users DROP COLUMN roles_incomplete; DELETE FROM schema_versions WHERE version >= 19;";
 
 /// What statements give of these is of another type from here on, so each is refused where it was prepared before.
 const CHANGED: &str = "ALTER TABLE users ALTER COLUMN username TYPE VARCHAR(300); \

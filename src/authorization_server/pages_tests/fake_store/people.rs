@@ -144,6 +144,8 @@ impl PersonStore for FakeStore {
             administrator: false,
             groups: identity.groups.clone(),
             groups_incomplete: identity.groups_incomplete,
+            roles: identity.roles.clone(),
+            roles_incomplete: identity.roles_incomplete,
             created_at: now,
             last_login_at: None,
             disabled_at: None,

@@ -49,7 +49,9 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
     })?;
     let once = Once {
         issuer: provider.issuer.clone(),
-        jti: Some(vouched.jti.clone()),
+        name: Some(vouched.jti.clone()),
+        again: false,
+        workload: None,
         until: vouched.life.until(),
     };
     once.spend(server).await?;
@@ -68,6 +70,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         refresh_token: None,
         key: exchange.key,
         login: None,
+        tells_resource: true,
         now: grant.created_at,
     }
     .sign(server)?;
@@ -79,6 +82,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused
         resource: target.uri,
         scopes: scope,
         subject_token: once.name(),
+        workload_subject: None,
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }
@@ -111,14 +115,20 @@ async fn vouched<'a>(
     Ok((checked, &given.provider, claims))
 }
 
-/// The server that the assertion names, and no other: it is for that server and for us together.
+const WHICH: OAuthError =
+    OAuthError::InvalidGrant("the assertion names no resource, and there is not only one here");
+
+/// The server that the assertion names, and no other: it is for that server and for us together. One that names none is for
+/// the only one there is: which of several the provider means, no request can say in its place.
 async fn named(exchange: &Exchange<'_>, vouched: &IdJag) -> Result<Target, OAuthError> {
     let Exchange { server, form, .. } = exchange;
-    let uri =
-        target::named(server, &vouched.resource).await.map_err(|error| match error.into() {
+    let uri = match &vouched.resource {
+        None => target::only(server).await?.ok_or(WHICH)?,
+        Some(named) => target::named(server, named).await.map_err(|error| match error.into() {
             OAuthError::InvalidTarget(_) => InvalidAssertion("resource: no server of ours"),
             other => other,
-        })?;
+        })?,
+    };
     if target::requested(server, form).await?.is_some_and(|asked| asked != uri) {
         return Err(OAuthError::InvalidTarget("the assertion is for another resource"));
     }
@@ -152,8 +162,8 @@ async fn wanted(
     if wanted.is_empty() { Err(NOTHING) } else { Ok(wanted) }
 }
 
-/// Who the person is here: the same as if they logged in at that provider. Groups become what the assertion says, where it
-/// says anything of them; else they stay what the last log-in said, and of somebody new all are missing.
+/// Who the person is here: the same as if they logged in at that provider. Groups and roles become what the assertion says,
+/// where it says anything of them; else they stay what the last log-in said, and of somebody new all are missing.
 struct Vouched {
     /// As they are once the assertion counts. Nothing of it is stored yet.
     user: UserRow,
@@ -175,22 +185,24 @@ impl Vouched {
         if known.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
             return Err(DISABLED);
         }
-        let speaks = provider.speaks_of_groups(claims);
+        let spoken = (provider.speaks_of_groups(claims), provider.speaks_of_roles(claims));
+        let said = completed(said, known.as_ref(), spoken);
         match known {
-            Some(user) if !speaks || is_known(&user, &said) => Ok(Self { user, said: None }),
+            Some(user) if is_known(&user, &said) => Ok(Self { user, said: None }),
             known => {
                 let named = known.as_ref().and_then(|user| user.display_name.clone());
                 let email = known.as_ref().and_then(|user| user.email.clone());
                 let said = ExternalIdentity {
                     display_name: said.display_name.or(named),
                     email: said.email.or(email),
-                    groups_incomplete: said.groups_incomplete || !speaks,
                     ..said
                 };
                 let user = known.unwrap_or_else(|| newcomer(server, &said));
                 let user = UserRow {
                     groups: said.groups.clone(),
                     groups_incomplete: said.groups_incomplete,
+                    roles: said.roles.clone(),
+                    roles_incomplete: said.roles_incomplete,
                     ..user
                 };
                 Ok(Self { user, said: Some(said) })
@@ -217,6 +229,8 @@ fn newcomer(server: &AuthorizationServer, said: &ExternalIdentity) -> UserRow {
         administrator: false,
         groups: Vec::new(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
         created_at: server.clock.now(),
         last_login_at: None,
         disabled_at: None,
@@ -224,7 +238,28 @@ fn newcomer(server: &AuthorizationServer, said: &ExternalIdentity) -> UserRow {
 }
 
 fn is_known(user: &UserRow, said: &ExternalIdentity) -> bool {
-    user.groups == said.groups && user.groups_incomplete == said.groups_incomplete
+    user.groups == said.groups
+        && user.groups_incomplete == said.groups_incomplete
+        && user.roles == said.roles
+        && user.roles_incomplete == said.roles_incomplete
+}
+
+/// With the groups, and the roles, that the assertion does not speak of.
+fn completed(
+    said: ExternalIdentity,
+    known: Option<&UserRow>,
+    (groups, roles): (bool, bool),
+) -> ExternalIdentity {
+    let mut said = said;
+    if !groups {
+        let before = known.map(|user| (user.groups.clone(), user.groups_incomplete));
+        (said.groups, said.groups_incomplete) = before.unwrap_or((Vec::new(), true));
+    }
+    if !roles {
+        let before = known.map(|user| (user.roles.clone(), user.roles_incomplete));
+        (said.roles, said.roles_incomplete) = before.unwrap_or((Vec::new(), true));
+    }
+    said
 }
 
 /// By which the person and administrators see it and can end it; it ends with its only token.

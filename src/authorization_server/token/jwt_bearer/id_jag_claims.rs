@@ -33,8 +33,8 @@ pub(super) struct Expected<'a> {
 pub(super) struct IdJag {
     pub(super) jti: String,
     pub(super) life: Life,
-    /// The server that its token is to be for.
-    pub(super) resource: String,
+    /// The server that its token is to be for; `None` where the provider does not say.
+    pub(super) resource: Option<String>,
     /// The most that the provider allows; `None` where it does not say.
     pub(super) scope: Option<Scope>,
     /// When the person logged in there.
@@ -79,7 +79,7 @@ impl Expected<'_> {
         Ok(IdJag {
             jti: jti.to_owned(),
             life,
-            resource: claims.get("resource").and_then(sole).ok_or("resource")?.to_owned(),
+            resource: resource(claims)?,
             scope: scope(claims)?,
             auth_time,
         })
@@ -104,6 +104,11 @@ pub(super) fn sole(value: &Value) -> Option<&str> {
         },
         one => one.as_str(),
     }
+}
+
+fn resource(claims: &Map<String, Value>) -> Result<Option<String>, &'static str> {
+    let Some(named) = claims.get("resource") else { return Ok(None) };
+    sole(named).map(|one| Some(one.to_owned())).ok_or("resource")
 }
 
 fn scope(claims: &Map<String, Value>) -> Result<Option<Scope>, &'static str> {
@@ -190,7 +195,11 @@ mod tests {
         for fine in [json!("https://broker.example/"), json!(["https://broker.example"])] {
             assert_eq!(outcome("aud", fine.clone()), Ok(()), "{fine}");
         }
+        let mut unsaid = good();
+        unsaid.as_object_mut().unwrap().remove("resource");
+        assert_eq!(checked(ID_JAG_TYPE, &unsaid, None).unwrap().resource, None);
         let read = checked(ID_JAG_TYPE, &good(), None).unwrap();
+        assert_eq!(read.resource.as_deref(), Some("https://broker.example/mcp"));
         assert_eq!(read.scope, Some("graph:read mail:read".parse().unwrap()));
         assert_eq!(read.life.until(), Timestamp::from_unix_seconds(NOW + 360));
     }

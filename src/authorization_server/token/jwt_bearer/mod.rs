@@ -36,8 +36,12 @@ const MAX_JTI: usize = 256;
 pub(in crate::authorization_server) struct Once {
     /// `iss`
     issuer: String,
-    /// `None` where it may come again.
-    jti: Option<String>,
+    /// `jti`
+    name: Option<String>,
+    /// Whether it may come again.
+    again: bool,
+    /// Of a workload: by which value of the settings it is known. For the audit log.
+    workload: Option<Arc<str>>,
     /// After which it would be refused anyway.
     until: Timestamp,
 }
@@ -47,7 +51,7 @@ impl Once {
     ///
     /// [`OAuthError::InvalidAssertion`] for one that came before, at whichever replica; [`OAuthError::Store`]
     async fn spend(&self, server: &AuthorizationServer) -> Result<(), OAuthError> {
-        let Some(jti) = &self.jti else { return Ok(()) };
+        let Some(jti) = self.name.as_ref().filter(|_| !self.again) else { return Ok(()) };
         let whose = format!("urn:assertion of {}", self.issuer);
         let first = server.store.first_use(&whose, jti, self.until).await?;
         if first { Ok(()) } else { Err(OAuthError::InvalidAssertion("jti: it was used before")) }
@@ -55,7 +59,7 @@ impl Once {
 
     /// For the audit log, beside what the issuer has in its own.
     fn name(&self) -> Option<TokenName> {
-        self.jti.as_deref().map(|jti| TokenName(Arc::from(jti)))
+        self.name.as_deref().map(|jti| TokenName(Arc::from(jti)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! settings, which has neither secret nor key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header;
@@ -121,8 +122,16 @@ fn once(
     if rules.single_use && jti.is_none() {
         return Err("jti");
     }
-    let jti = jti.filter(|_| rules.single_use).map(str::to_owned);
-    Ok(Once { issuer: issuer.to_owned(), jti, until: life.until() })
+    // One of the values that the settings list: nothing else is said of it.
+    let subject = claims.get("sub").and_then(Value::as_str);
+    let subject = subject.filter(|_| rules.claims.contains_key("sub"));
+    Ok(Once {
+        issuer: issuer.to_owned(),
+        name: jti.map(str::to_owned),
+        again: !rules.single_use,
+        workload: subject.map(Arc::from),
+        until: life.until(),
+    })
 }
 
 /// Each claim is one of its values, whole: nothing is a pattern, and a list is no value.
@@ -155,6 +164,7 @@ pub(super) async fn exchange(exchange: &Exchange<'_>, once: &Once) -> Result<Gra
         resource: target.uri,
         scopes: scope,
         subject_token: once.name(),
+        workload_subject: once.workload.clone(),
     };
     Ok(Granted { body: issued.body, subject: issued.subject, event, used_up: None })
 }

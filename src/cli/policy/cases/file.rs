@@ -97,7 +97,7 @@ const CALL: &str = "write a tool's name, or a method and a path: \"GET /v1.0/use
 const GATE: &str = "write ID.TOOL, ID/prompts/NAME, ID/resources/URI, or ID for the whole server, with the ID of gate";
 /// What the tables of the file hold, for hints.
 const KEYS: &str = "the file has policy, [who] and [[case]]";
-const WHO_KEYS: &str = "who has subject, client, issuer, scopes (\"a b\"), groups, groups_incomplete, roles and claims";
+const WHO_KEYS: &str = "who has subject, client, issuer, scopes (\"a b\"), groups, groups_incomplete, roles, roles_incomplete and claims";
 const CASE_KEYS: &str = "a case has name, who, call, and scopes, arguments, gate ({ id, scopes }), at, expect, rule, missing and listed as needed";
 
 #[derive(Clone, Default, Deserialize)]
@@ -111,6 +111,8 @@ struct RawWho {
     /// The issuer could not name all groups.
     groups_incomplete: bool,
     roles: Vec<Arc<str>>,
+    /// Nor all roles.
+    roles_incomplete: bool,
     claims: Map<String, Value>,
 }
 
@@ -336,6 +338,7 @@ fn asker(who: &RawWho, issuer: &Issuer) -> Asker {
         groups: who.groups.clone(),
         groups_incomplete: who.groups_incomplete,
         roles: who.roles.clone(),
+        roles_incomplete: who.roles_incomplete,
         claims,
     }
 }

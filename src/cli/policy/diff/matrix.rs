@@ -186,7 +186,8 @@ fn fingerprint(replay: &Replay) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&replay.subject, &replay.client_id, &question.issuer).hash(&mut hasher);
     question.scopes.to_string().hash(&mut hasher);
-    (&question.groups, &question.roles, question.groups_incomplete).hash(&mut hasher);
+    (&question.groups, question.groups_incomplete).hash(&mut hasher);
+    (&question.roles, question.roles_incomplete).hash(&mut hasher);
     question.login.hash(&mut hasher);
     for (name, value) in &question.claims {
         (name, value.to_string()).hash(&mut hasher);

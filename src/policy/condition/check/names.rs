@@ -63,6 +63,10 @@ impl Check<'_> {
                 self.claims.push(field.to_owned());
                 Uses { roots: Roots::CLAIMS.with(Roots::GROUPS), large: 1 }
             }
+            "claims" if field == "roles" => {
+                self.claims.push(field.to_owned());
+                Uses { roots: Roots::CLAIMS.with(Roots::ROLES), large: 1 }
+            }
             "claims" => {
                 self.claims.push(field.to_owned());
                 Uses { roots: Roots::CLAIMS, large: 1 }
@@ -74,7 +78,7 @@ impl Check<'_> {
                 self.known(at, root, field, &CALLER);
                 let groups = match field {
                     "groups" => Roots::GROUPS.with(Roots::LISTS),
-                    "roles" => Roots::LISTS,
+                    "roles" => Roots::ROLES.with(Roots::LISTS),
                     _ => Roots::default(),
                 };
                 Uses { roots: Roots::CALLER.with(groups), large: 1 }

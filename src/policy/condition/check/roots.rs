@@ -19,6 +19,8 @@ impl Roots {
     pub(in crate::policy::condition) const GROUPS: Self = Self(256);
     /// `caller.groups` or `caller.roles`, of which a record names some.
     pub(in crate::policy::condition) const LISTS: Self = Self(512);
+    /// `caller.roles` or `claims.roles`, which an issuer may have left out.
+    pub(in crate::policy::condition) const ROLES: Self = Self(1024);
 
     pub(in crate::policy::condition) const fn has(self, root: Self) -> bool {
         self.0 & root.0 == root.0

@@ -191,6 +191,7 @@ fn an_explanation_shows_what_each_part_saw() {
         groups: &[],
         groups_incomplete: false,
         roles: &[],
+        roles_incomplete: false,
         claims: Some(&question.claims),
         told: None,
     };

@@ -19,6 +19,7 @@ struct Question {
     claims: Map<String, Value>,
     groups: Vec<std::sync::Arc<str>>,
     groups_incomplete: bool,
+    roles_incomplete: bool,
     path: &'static str,
     method: &'static str,
     arguments: Option<String>,
@@ -34,6 +35,7 @@ fn question() -> Question {
         claims,
         groups: vec![],
         groups_incomplete: false,
+        roles_incomplete: false,
         path: "/v1.0/users/ada-oid/messages",
         method: "GET",
         arguments: Some("{\"amount\":5,\"customer\":{\"region\":\"eu\"}}".to_owned()),
@@ -59,6 +61,7 @@ impl Question {
             groups: &self.groups,
             groups_incomplete: self.groups_incomplete,
             roles: &[],
+            roles_incomplete: self.roles_incomplete,
             claims: Some(&self.claims),
             told: None,
         };
@@ -255,14 +258,24 @@ fn a_call_is_decided_alike_however_it_is_spelled() {
 }
 
 #[test]
-fn groups_that_the_issuer_left_out_are_no_way_around_a_deny_rule() {
+fn groups_and_roles_that_the_issuer_left_out_are_no_way_around_a_deny_rule() {
     let deny = "[[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"delete\"]\n";
     let allow = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"delete\"]\n";
-    for denying in ["principals = { groups = [\"x\"] }", "when = \"'x' in caller.groups\""] {
+    for (denying, of_roles) in [
+        ("principals = { groups = [\"x\"] }", false),
+        ("when = \"'x' in caller.groups\"", false),
+        ("principals = { roles = [\"x\"] }", true),
+        ("when = \"'x' in caller.roles\"", true),
+        ("when = \"!('x' in claims.tags) && 'x' in claims.roles\"", true),
+    ] {
         let policy = load(&format!("{allow}{deny}{denying}\n")).unwrap();
-        assert!(question().plain(&policy).is_allow());
-        let left_out = Question { groups_incomplete: true, ..question() };
-        assert!(!left_out.plain(&policy).is_allow(), "{denying}");
+        let mut question = question();
+        question.claims.insert("roles".into(), json!([]));
+        assert!(question.plain(&policy).is_allow(), "{denying}");
+        let groups = Question { groups_incomplete: true, ..question };
+        assert_eq!(groups.plain(&policy).is_allow(), of_roles, "{denying}");
+        let roles = Question { roles_incomplete: true, groups_incomplete: false, ..groups };
+        assert_eq!(roles.plain(&policy).is_allow(), !of_roles, "{denying}");
     }
 }
 
