@@ -51,6 +51,7 @@ mod removal;
 mod replay;
 pub(crate) mod replicas;
 mod rmcp_client;
+mod rmcp_machines;
 mod rotation;
 mod second_factor;
 mod secret_shapes;
