@@ -23,6 +23,7 @@ mod device;
 mod discovered;
 mod dpop;
 mod dpop_challenge;
+mod dpop_edges;
 mod exchange;
 mod explain;
 mod faults;
