@@ -207,6 +207,22 @@ await page.getByRole('heading', { name: 'Done' }).waitFor();
 assert.match(await page.getByRole('link', { name: /Go back/ }).getAttribute('href'), /^cursor:.*code=/);
 await look('return');
 
+// A client's server that leads on to its app: Chromium counts each hop for the target of the form (N107). In a window of
+// its own, for the same reason.
+const other = await (await browser.newContext()).newPage();
+other.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+await other.goto(`${at.url}/login?request=${at.hop}`);
+await other.getByText('Log in with a password').click();
+await other.getByLabel('User name').fill('admin');
+await other.getByLabel('Password').fill(password);
+await other.keyboard.press('Enter');
+await other.waitForURL('**/consent**');
+const led = other.waitForResponse((response) => new URL(response.url()).pathname === '/hop');
+const on = other.waitForEvent('requestfailed', (request) => request.url().startsWith('claude:'));
+await other.getByRole('button', { name: 'Allow', exact: true }).click();
+assert.match((await led).url(), /code=/);
+await on; // nobody here opens it
+
 const refused = complaints.filter((text) => /Content.Security.Policy|Refused/i.test(text));
 assert.deepEqual(refused, []);
 await browser.close();

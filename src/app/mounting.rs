@@ -143,7 +143,7 @@ impl Mounting<'_> {
 }
 
 /// Pages of our own origin, the configured ones, and in development those of any loopback port.
-fn origins(config: &Config) -> AllowedOrigins {
+pub(super) fn origins(config: &Config) -> AllowedOrigins {
     let configured = config.server.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
     let exact: Vec<Url> = configured.chain([config.server.public_url.clone()]).collect();
     AllowedOrigins::new(&exact, config.deployment == Deployment::Dev)

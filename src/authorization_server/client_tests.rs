@@ -2,6 +2,7 @@
 
 mod authentication;
 mod documents;
+mod keys;
 mod management;
 mod registration;
 mod support;

@@ -112,6 +112,12 @@ impl KnownClients {
         Self { source, ..self }
     }
 
+    /// A redirect URI as it is for the server with this URL.
+    #[must_use]
+    pub fn at_server(uri: &str, server: &str) -> String {
+        uri.replace(SERVER, &name(server))
+    }
+
     /// Id, name, and where answers may go.
     pub fn list(&self) -> impl Iterator<Item = (&str, &str, Vec<&str>)> {
         self.documents.iter().map(|(client_id, document)| {

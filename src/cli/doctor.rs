@@ -43,11 +43,11 @@ pub(super) async fn run(
         let variables = secret_variables(&loaded.environment);
         let found = match &args.as_client {
             Some(name) => {
-                let known = Client::ALL.into_iter().find(|known| known.name == name);
+                let known = Client::all().find(|known| known.name == name);
                 let client = known.ok_or_else(|| {
                     Failure::new("there is no such client").hint("broker doctor --help lists them")
                 })?;
-                app::as_client(config, client).await
+                app::as_client(config, client, &SystemClock).await
             }
             None => app::doctor(config, variables, Arc::new(SystemClock)).await,
         };
@@ -61,7 +61,7 @@ pub(super) async fn run(
 }
 
 fn clients() -> PossibleValuesParser {
-    PossibleValuesParser::new(Client::ALL.map(|client| client.name))
+    PossibleValuesParser::new(Client::all().map(|client| client.name))
 }
 
 /// A step, and the setting that it is about in the words of the settings file.
@@ -122,6 +122,7 @@ fn print(out: &mut dyn Write, steps: &[Told], colour: bool) -> io::Result<()> {
             ("setting:", key.as_ref()),
             ("allowed:", step.allowed.as_ref()),
             ("hint:", step.hint.as_ref()),
+            ("then:", step.then.as_ref()),
         ];
         let good = step.verdict == Verdict::Good;
         for (name, text) in more.into_iter().filter_map(|(name, text)| Some((name, text?))) {

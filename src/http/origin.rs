@@ -28,7 +28,9 @@ impl AllowedOrigins {
         Self(Arc::new(Inner { exact, any_loopback }))
     }
 
-    fn permits(&self, origin: &HeaderValue) -> bool {
+    /// Whether pages of this origin may call.
+    #[must_use]
+    pub fn permits(&self, origin: &HeaderValue) -> bool {
         let Some(url) = origin.to_str().ok().and_then(|text| Url::parse(text).ok()) else {
             return false; // also the opaque origin `null`
         };

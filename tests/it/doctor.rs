@@ -282,7 +282,16 @@ async fn the_steps_of_a_client_are_taken_until_a_person_would_be_asked() {
     let directory = tempfile::tempdir().unwrap();
     let alone = "[outbound]\nproxy = \"http://127.0.0.1:1\"\nno_proxy = [\"127.0.0.1\"]\n";
     let served = Served::start(directory.path(), alone, &[]).await;
-    for client in ["cursor", "inspector", "mcp-remote", "claude-code", "vscode"] {
+    for client in [
+        "cursor",
+        "inspector",
+        "mcp-remote",
+        "claude-code",
+        "vscode",
+        "codex",
+        "opencode",
+        "gemini-cli",
+    ] {
         let arguments = ["doctor", "--json", "--as-client", client];
         let (code, steps) =
             examined(&command_beside(directory.path(), &served.authority, &arguments));
@@ -304,6 +313,7 @@ async fn the_first_step_of_a_client_that_fails_is_explained_and_the_last() {
         ("cursor", "authorization_server.dynamic_registration"),
         ("vscode", "authorization_server.client_metadata_documents"),
         ("chatgpt", "server.public_url"),
+        ("claude", "server.public_url"),
     ] {
         let arguments = ["doctor", "--json", "--as-client", client];
         let (code, steps) =
@@ -330,4 +340,25 @@ async fn a_client_whose_host_is_denied_is_told_by_which_setting() {
     let last = steps.last().unwrap();
     assert_eq!((code, &last["key"]), (Some(1), &json!("authorization_server.client_host")));
     assert_eq!(last["found"], "clients of vscode.dev are denied", "{last}");
+}
+
+/// None of them binds its tokens to a key, and none pushes its request.
+#[tokio::test]
+async fn what_no_client_does_is_named_with_its_setting() {
+    for (settings, key) in [
+        ("[resource_server]\ndpop = \"required\"\n", "resource_server.dpop"),
+        (
+            "[authorization_server]\nrequire_pushed_authorization_requests = true\n",
+            "authorization_server.require_pushed_authorization_requests",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let served = Served::start(directory.path(), settings, &[]).await;
+        let arguments = ["doctor", "--json", "--as-client", "mcp-remote"];
+        let (code, steps) =
+            examined(&command_beside(directory.path(), &served.authority, &arguments));
+        let last = steps.last().unwrap();
+        assert_eq!((code, &last["key"]), (Some(1), &json!(key)), "{steps:#?}");
+        assert!(last["allowed"].is_string() && last["hint"].is_string(), "{last}");
+    }
 }

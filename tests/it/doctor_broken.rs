@@ -1,26 +1,32 @@
 //! `broker doctor --as-client` against deployments that are broken on purpose: each is named, with what to change.
 //!
-//! Where a proxy matters it is a real nginx before a real broker; where a broker would have to be broken, a stand-in.
+//! A real nginx before a real broker.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::child::{Served, command_beside};
-use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::free_port::free_port;
 use crate::support::until::until;
 
 /// The last step of a client: what was found, and all that is said about it.
-fn last(output: &std::process::Output) -> (bool, String, String) {
+pub(crate) fn last(output: &std::process::Output) -> (bool, String, String) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
         panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr))
     });
     let step = told["steps"].as_array().unwrap().last().unwrap();
     (told["good"] == true, step["found"].as_str().unwrap().to_owned(), step.to_string())
+}
+
+/// Each warning, with all that is said about it.
+fn warnings(output: &std::process::Output) -> Vec<String> {
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let steps = told["steps"].as_array().unwrap().iter();
+    steps.filter(|step| step["verdict"] == "warning").map(ToString::to_string).collect()
 }
 
 /// A real nginx with these lines before the one that passes everything. Killed when dropped.
@@ -71,7 +77,7 @@ type Broken = (&'static str, &'static str, &'static str, &'static str);
 const AT_THE_ENDPOINT: &[Broken] = &[
     (
         "location = /mcp { proxy_pass BROKER; proxy_hide_header WWW-Authenticate; }",
-        "vscode",
+        "cursor",
         "the 401 does not say where the metadata is",
         "takes WWW-Authenticate away",
     ),
@@ -81,6 +87,7 @@ const AT_THE_ENDPOINT: &[Broken] = &[
         "asks for a login of its own",
         "without a login",
     ),
+    ("location = /mcp { return 401; }", "codex", "the 401 is not the broker's", "without a login"),
     (
         "location = /mcp { return 302 https://sso.example/login; }",
         "claude-code",
@@ -97,7 +104,7 @@ const AT_THE_ENDPOINT: &[Broken] = &[
     ("location = /mcp { return 405; }", "cursor", "answered 405 Method Not Allowed", "OPTIONS"),
     (
         "location = /mcp { proxy_pass http://127.0.0.1:9; }",
-        "vscode",
+        "gemini-cli",
         "answered 502 Bad Gateway",
         "broker health",
     ),
@@ -117,13 +124,19 @@ const AT_THE_ENDPOINT: &[Broken] = &[
         "location = /mcp { if ($request_method = OPTIONS) { return 405; } proxy_pass BROKER; }",
         "inspector",
         "pages of http://localhost:6274 may not call the endpoint",
-        "server.allowed_origins",
+        "server.allowed_origins has it: a proxy answers OPTIONS",
     ),
     (
         "location = /mcp { proxy_pass BROKER; proxy_hide_header Access-Control-Allow-Origin; }",
         "inspector",
         "pages of http://localhost:6274 may not call the endpoint",
-        "server.allowed_origins",
+        "server.allowed_origins has it: a proxy answers OPTIONS",
+    ),
+    (
+        "location = /mcp { proxy_pass BROKER; proxy_hide_header Access-Control-Allow-Headers; }",
+        "inspector",
+        "pages of http://localhost:6274 may not call the endpoint",
+        "server.allowed_origins has it: a proxy answers OPTIONS",
     ),
 ];
 
@@ -178,6 +191,62 @@ const BEHIND_IT: &[Broken] = &[
     ),
 ];
 
+/// What CORS does not show a page, it does not know.
+const FOR_PAGES: &[Broken] = &[
+    (
+        "location /.well-known/ { proxy_pass BROKER; proxy_hide_header Access-Control-Allow-Origin; }",
+        "inspector",
+        "pages of http://localhost:6274 may not read /.well-known/oauth-protected-resource/mcp",
+        "takes Access-Control-Allow-Origin away",
+    ),
+    (
+        "location ~ oauth-authorization { proxy_pass BROKER; proxy_hide_header Access-Control-Allow-Origin; }",
+        "inspector",
+        "pages of http://localhost:6274 may not read /.well-known/oauth-authorization-server",
+        "It runs in a web page",
+    ),
+    (
+        "location = /register { if ($request_method = OPTIONS) { return 405; } proxy_pass BROKER; }",
+        "inspector",
+        "pages of http://localhost:6274 may not call /register",
+        "a proxy answers OPTIONS itself",
+    ),
+    (
+        "location = /token { proxy_pass BROKER; proxy_hide_header Access-Control-Allow-Origin; }",
+        "inspector",
+        "pages of http://localhost:6274 may not read /token",
+        "takes Access-Control-Allow-Origin away",
+    ),
+];
+
+/// Who goes on, what is said, and a word of what it means.
+const STOPS_NOBODY: &[Broken] = &[
+    (
+        "location = /mcp { proxy_pass BROKER; proxy_hide_header WWW-Authenticate; }",
+        "claude-code opencode gemini-cli mcp-remote inspector codex",
+        "the 401 does not say where the metadata is",
+        "It looks where the metadata usually is",
+    ),
+    (
+        "location = /mcp { proxy_pass BROKER; proxy_hide_header WWW-Authenticate; }",
+        "vscode",
+        "the 401 does not say where the metadata is",
+        "It takes the origin for the issuer",
+    ),
+    (
+        "location = /mcp { proxy_pass BROKER; proxy_hide_header Access-Control-Expose-Headers; }",
+        "inspector",
+        "may not read WWW-Authenticate of the 401",
+        "the scopes of a step-up",
+    ),
+    (
+        "location /.well-known/ { if ($request_method = OPTIONS) { return 405; } proxy_pass BROKER; }",
+        "inspector",
+        "may not ask for /.well-known/oauth-protected-resource/mcp with mcp-protocol-version",
+        "asks again without that header",
+    ),
+];
+
 /// A broker that is well, under the name of a proxy, and to which no other host is there.
 async fn well(public: &str, change: &str) -> (TempDir, Served) {
     let directory = tempfile::tempdir().unwrap();
@@ -214,6 +283,29 @@ async fn what_a_proxy_breaks_at_the_endpoint_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_proxy_breaks_behind_the_endpoint_is_named() {
     named(BEHIND_IT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_hides_from_pages_is_named() {
+    named(FOR_PAGES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stops_no_client_that_looks_elsewhere_is_a_warning() {
+    let front = free_port().to_string();
+    let (directory, served) = well(&format!("http://{front}"), "").await;
+    for (lines, clients, found, means) in STOPS_NOBODY {
+        let _nginx = Nginx::start(&front, &served.authority, lines).await;
+        for client in clients.split(' ') {
+            let arguments = ["doctor", "--json", "--as-client", client];
+            let output = command_beside(directory.path(), &served.authority, &arguments);
+            let (good, told, all) = last(&output);
+            assert!(good && told.starts_with("the token endpoint knows it"), "{client}: {all}");
+            let warned = warnings(&output);
+            let same = |step: &&String| step.contains(found) && step.contains(means);
+            assert!(warned.iter().any(|step| same(&step)), "{client}: {warned:#?}");
+        }
+    }
 }
 
 /// The broker that runs has another public name than the doctor's settings.
@@ -253,165 +345,4 @@ async fn another_scheme_port_or_path_than_clients_use_is_named() {
             last(&command_beside(directory.path(), &served.authority, &arguments));
         assert!(!good && told.contains(found) && all.contains(advice), "{public}: {all}");
     }
-}
-
-/// A broker as it should be, made of answers; a member of its metadata is changed.
-async fn stand_in(change: impl FnOnce(&mut Value, &mut Value)) -> FakeHttp {
-    let front = FakeHttp::start(Reply::status(404)).await;
-    let base = front.url().to_string();
-    let base = base.trim_end_matches('/');
-    let mut resource =
-        json!({ "resource": format!("{base}/mcp"), "authorization_servers": [base] });
-    let mut issuer = json!({
-        "issuer": base, "authorization_endpoint": format!("{base}/authorize"),
-        "token_endpoint": format!("{base}/token"), "registration_endpoint": format!("{base}/register"),
-        "code_challenge_methods_supported": ["S256"], "client_id_metadata_document_supported": true,
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
-    });
-    change(&mut resource, &mut issuer);
-    let at =
-        format!("Bearer resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp\"");
-    front.answers_at("/mcp", Reply::status(401).header("www-authenticate", &at));
-    let metadata = "/.well-known/oauth-protected-resource/mcp";
-    front.answers_at(metadata, Reply::json(resource.to_string()));
-    front.answers_at("/.well-known/oauth-authorization-server", Reply::json(issuer.to_string()));
-    front.answers_at("/authorize", Reply::status(302).header("location", "/login?request=x"));
-    let refused = |error: &str| {
-        let Reply::Answer(_, headers, body) = Reply::json(format!("{{\"error\":\"{error}\"}}"))
-        else {
-            unreachable!()
-        };
-        Reply::Answer(400, headers, body)
-    };
-    front.answers_at("/token", refused("invalid_grant"));
-    front.answers_at("/register", refused("invalid_redirect_uri"));
-    front
-}
-
-fn asks(front: &FakeHttp, client: &str) -> (bool, String, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let settings = format!("[server]\npublic_url = \"{}\"\n", front.url());
-    std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
-    let arguments = ["doctor", "--json", "--as-client", client];
-    last(&command_beside(directory.path(), "127.0.0.1:9", &arguments))
-}
-
-/// Removes or replaces members of the two documents.
-type Change = fn(&mut Value, &mut Value);
-
-// RFC 8414 §3.3, RFC 9728 §3.3
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_with_the_metadata_is_named() {
-    let remove = |value: &mut Value, name: &str| drop(value.as_object_mut().unwrap().remove(name));
-    assert!(asks(&stand_in(|_, _| {}).await, "vscode").0, "it is well");
-    let changes: [(Change, &str, &str); 9] = [
-        (
-            |resource, _| resource["resource"] = json!("https://other.example/mcp"),
-            "vscode",
-            "names another resource",
-        ),
-        (
-            |resource, _| resource["authorization_servers"] = json!([]),
-            "vscode",
-            "names no authorization server",
-        ),
-        (
-            |resource, _| resource["authorization_servers"] = json!(["not a URL"]),
-            "vscode",
-            "the issuer is no URL",
-        ),
-        (
-            |_, issuer| {
-                issuer["issuer"] = format!("{}/", issuer["issuer"].as_str().unwrap()).into();
-            },
-            "claude-code",
-            "the issuer's metadata names another issuer",
-        ),
-        (
-            |_, issuer| issuer["code_challenge_methods_supported"] = json!(["plain"]),
-            "cursor",
-            "does not say that it takes PKCE",
-        ),
-        (
-            |_, issuer| issuer["token_endpoint"] = Value::Null,
-            "cursor",
-            "the issuer's metadata has no token_endpoint",
-        ),
-        (
-            |_, issuer| issuer["authorization_endpoint"] = Value::Null,
-            "cursor",
-            "has no authorization_endpoint",
-        ),
-        (
-            |_, issuer| {
-                issuer["token_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
-            },
-            "claude-code",
-            "clients that name themselves by a document are not taken",
-        ),
-        (
-            |_, issuer| issuer["registration_endpoint"] = Value::Null,
-            "mcp-remote",
-            "clients cannot register themselves",
-        ),
-    ];
-    for (change, client, found) in changes {
-        let (good, told, all) = asks(&stand_in(change).await, client);
-        assert!(!good && told.contains(found), "{found}: {all}");
-        assert!(all.contains("\"hint\"") || all.contains("\"allowed\""), "what to do: {all}");
-    }
-    let front = stand_in(|_, issuer| remove(issuer, "client_id_metadata_document_supported")).await;
-    assert!(asks(&front, "vscode").2.contains("client_metadata_documents"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_endpoint_refuses_is_named() {
-    let to = "http://127.0.0.1:33418/?error=invalid_scope&state=doctor";
-    let error = |status, error: &str| {
-        let body = format!("{{\"error\":\"{error}\"}}").into();
-        Reply::Answer(status, vec![("content-type", "application/json".to_owned())], body)
-    };
-    for (path, reply, client, found) in [
-        (
-            "/authorize",
-            Reply::status(302).header("location", to),
-            "vscode",
-            "refused: invalid_scope",
-        ),
-        (
-            "/token",
-            error(401, "invalid_client"),
-            "vscode",
-            "the token endpoint answers invalid_client",
-        ),
-        ("/token", error(400, "Evil <script>"), "vscode", "with something that is no error code"),
-        (
-            "/register",
-            error(400, "invalid_redirect_uri"),
-            "cursor",
-            "400 Bad Request, invalid_redirect_uri",
-        ),
-        ("/mcp", Reply::json("x".repeat(300 * 1024)), "vscode", "127.0.0.1"),
-    ] {
-        let front = stand_in(|_, _| {}).await;
-        front.answers_at(path, reply);
-        let (good, told, all) = asks(&front, client);
-        assert!(!good && told.contains(found), "{path}: {all}");
-    }
-}
-
-#[tokio::test]
-async fn a_name_nobody_has_and_one_where_nobody_listens_are_told_apart() {
-    let directory = tempfile::tempdir().unwrap();
-    let asks = |public: &str| {
-        let settings = format!("[server]\npublic_url = \"{public}\"\n");
-        std::fs::write(directory.path().join("broker.toml"), settings).unwrap();
-        let arguments = ["doctor", "--json", "--as-client", "claude-code"];
-        last(&command_beside(directory.path(), "127.0.0.1:9", &arguments))
-    };
-    let (nowhere, silent) =
-        (asks("http://nobody.invalid"), asks(&format!("http://{}", free_port())));
-    assert!(!nowhere.0 && !silent.0);
-    assert!(silent.2.contains("broker health"), "{}", silent.2);
-    assert_ne!(nowhere.1, silent.1);
 }

@@ -34,6 +34,10 @@ mod doctor_certificates;
 #[cfg(test)]
 mod doctor_forwarded;
 #[cfg(test)]
+mod doctor_names;
+#[cfg(test)]
+mod doctor_stand_in;
+#[cfg(test)]
 mod flat_permissions;
 #[cfg(test)]
 mod folded;

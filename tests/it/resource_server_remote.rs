@@ -10,7 +10,7 @@ use mcp_auth_broker::time::{FixedClock, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::fake_http::{FakeHttp, Reply, loopback_outbound};
-use crate::support::tokens::{ISSUER, NOW, RESOURCE, SigningKey, encode};
+use crate::support::tokens::{ISSUER, NOW, RESOURCE, SigningKey, claims, encode};
 
 /// A verifier with one remote issuer, and what it depends on.
 struct Remote {
@@ -119,6 +119,35 @@ async fn a_rotated_key_is_found_by_its_kid() {
     remote.wait(30);
     assert_eq!(remote.refusal(&fresh(&new, "k2", 1)).await, None);
     assert_eq!(remote.refusal(&fresh(&old, "k1", 2)).await, Some(TokenError::UnknownKey));
+}
+
+// RFC 7517 §4.5
+#[tokio::test]
+async fn a_rotated_key_without_a_name_is_found_once_the_cool_down_is_over() {
+    let (old, new, other) = (SigningKey::ec(), SigningKey::ec(), SigningKey::rsa());
+    let unnamed = |key: &SigningKey, jti: usize| {
+        let header = json!({ "alg": key.algorithm(), "typ": "at+jwt" });
+        key.sign(&header, &claims(json!({ "jti": jti.to_string() })))
+    };
+    let set = |key: &SigningKey| {
+        let mut jwk = key.jwk("k");
+        jwk.as_object_mut().unwrap().remove("kid");
+        Reply::json(json!({ "keys": [jwk] }).to_string())
+    };
+    let remote = Remote::jwks(set(&old)).await;
+    assert_eq!(remote.refusal(&unnamed(&old, 0)).await, None);
+    for (key, before, count) in
+        [(&new, TokenError::BadSignature, 2), (&other, TokenError::AlgorithmNotAllowed, 3)]
+    {
+        remote.issuer.answers(set(key));
+        for jti in 0..20 {
+            assert_eq!(remote.refusal(&unnamed(key, jti)).await, Some(before));
+        }
+        assert_eq!(remote.issuer.count(), count - 1, "none within the cool-down");
+        remote.wait(30);
+        assert_eq!(remote.refusal(&unnamed(key, 20)).await, None);
+        assert_eq!(remote.issuer.count(), count);
+    }
 }
 
 #[tokio::test]

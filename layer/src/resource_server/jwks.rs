@@ -145,8 +145,8 @@ impl RemoteKeys {
         Self { shared: Arc::new(shared), fetch: Mutex::default() }
     }
 
-    /// Checks one signature. Fetches the keys where they are missing, old, or do not know the token's `kid`, but never
-    /// within the cool-down after the last fetch.
+    /// Checks one signature. Fetches the keys where they are missing, old, do not know the token's `kid`, or do not fit
+    /// a token that has none, but never within the cool-down after the last fetch.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl RemoteKeys {
         owner: KeyOwner<'_>,
         may_fetch: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), TokenError> {
-        self.look(|keys| keys.verify(jwt, owner), may_fetch).await
+        self.look(|keys| keys.verify(jwt, owner), |error| may_be_older(jwt, error), may_fetch).await
     }
 
     /// Whether a certificate with this thumbprint is beside one of the keys.
@@ -183,13 +183,15 @@ impl RemoteKeys {
         thumbprint: &str,
         may_fetch: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), TokenError> {
-        self.look(|keys| keys.find_certificate(thumbprint), may_fetch).await
+        let unknown = |error| error == TokenError::UnknownKey;
+        self.look(|keys| keys.find_certificate(thumbprint), unknown, may_fetch).await
     }
 
-    /// Looks at the keys, and once more where something is not among them and they could be fetched anew.
+    /// Looks at the keys, and once more where they may be older than what is looked for and could be fetched anew.
     async fn look(
         &self,
         at: impl Fn(&KeySet) -> Result<(), TokenError>,
+        may_be_older: impl Fn(TokenError) -> bool,
         may_fetch: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), TokenError> {
         if self.shared.fresh().is_none() {
@@ -197,7 +199,7 @@ impl RemoteKeys {
         }
         let keys = self.shared.usable().ok_or(TokenError::IssuerUnavailable)?;
         match at(&keys) {
-            Err(TokenError::UnknownKey) => {}
+            Err(error) if may_be_older(error) => {}
             decided => return decided,
         }
         self.refresh(may_fetch).await;
@@ -248,6 +250,13 @@ impl RemoteKeys {
             drop(flight);
         });
     }
+}
+
+/// Whether this refusal may mean that the issuer has another key by now. A `kid` says so by itself; of a token without one
+/// (it is optional, RFC 7517 §4.5) the only key that fits is another than the one it was signed with.
+fn may_be_older(jwt: &UnverifiedJwt<'_>, error: TokenError) -> bool {
+    let of_another = matches!(error, TokenError::BadSignature | TokenError::AlgorithmNotAllowed);
+    error == TokenError::UnknownKey || (of_another && jwt.kid.is_none())
 }
 
 impl Shared {

@@ -3,17 +3,18 @@
 //! Changes nothing, and makes nothing; a running broker sees the requests of somebody without a token.
 
 mod certificate;
-mod challenge;
 mod client;
 mod clients;
 mod coverage;
 mod forwarded;
 mod limits;
+mod lookup;
 mod machine;
 mod outside;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -80,11 +81,15 @@ pub struct Step {
     pub allowed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What the client does then, of a step of a client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
 }
 
 impl Step {
     fn new(area: Area, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { area, verdict, key: None, found: found.into(), allowed: None, hint: None }
+        let found = found.into();
+        Self { area, verdict, key: None, found, allowed: None, hint: None, then: None }
     }
 
     /// About the settings themselves.
@@ -95,7 +100,7 @@ impl Step {
         allowed: Option<String>,
         hint: Option<String>,
     ) -> Self {
-        Self { area: Area::Settings, verdict, key: None, found, allowed, hint }
+        Self { area: Area::Settings, verdict, key: None, found, allowed, hint, then: None }
     }
 
     fn good(area: Area, found: impl Into<String>) -> Self {
@@ -123,6 +128,16 @@ impl Step {
         self.hint = Some(hint.into());
         self
     }
+
+    fn then(mut self, then: impl Into<String>) -> Self {
+        self.then = Some(then.into());
+        self
+    }
+}
+
+/// As people read it.
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
 }
 
 /// Every step, by area. `config` has no errors of its own: those are told before.
@@ -200,7 +215,7 @@ fn step(fault: &CheckFault) -> Step {
     let (found, hint) = fault.told();
     let verdict = if fault.warning { Verdict::Warning } else { Verdict::Bad };
     let area = area(fault.key);
-    Step { area, verdict, key: Some(fault.at().into()), found, allowed: None, hint }
+    Step { area, verdict, key: Some(fault.at().into()), found, allowed: None, hint, then: None }
 }
 
 const fn area(key: CheckKey) -> Area {

@@ -15,7 +15,7 @@ use crate::resource_server::well_known_url;
 use crate::time::{Clock, Timestamp};
 
 use super::forwarded::{self, CLAIMED, FORWARDED_FOR};
-use super::{Area, Step, Verdict};
+use super::{Area, Step, Verdict, lookup};
 
 pub(super) const LIMITS: Limits =
     Limits { timeout: Duration::from_secs(10), max_bytes: 256 * 1024 };
@@ -25,9 +25,11 @@ const NO_TOKEN: &str = "Bearer broker-doctor";
 /// What verifiers commonly allow clocks to differ by.
 const LEEWAY: Duration = Duration::from_mins(1);
 const NOTICEABLE: Duration = Duration::from_secs(5);
+/// Half of what clients wait whose patience is known.
+const SLOW: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Step> {
-    let mut steps = vec![name(config).await];
+    let mut steps = vec![name(config, clock).await];
     let outbound = match client(config) {
         Ok(outbound) => outbound,
         Err(problem) => {
@@ -53,21 +55,14 @@ pub(super) fn text<'a>(document: &'a Value, member: &str) -> Option<&'a str> {
     document.get(member).and_then(Value::as_str)
 }
 
-/// Whether the name has an address.
-async fn name(config: &Config) -> Step {
+/// Whether the name has an address, and how soon that is known.
+async fn name(config: &Config, clock: &Arc<dyn Clock>) -> Step {
     let url = &config.server.public_url;
     let Some(Host::Domain(host)) = url.host() else {
         return Step::skipped(Area::Dns, "server.public_url names an address");
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    let looking = tokio::time::timeout(LIMITS.timeout, tokio::net::lookup_host((host, port)));
-    if let Ok(Ok(found)) = looking.await {
-        let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
-        return Step::good(Area::Dns, format!("{host} is {}", found.join(", ")));
-    }
-    Step::bad(Area::Dns, URL, format!("{host} has no address here"))
-        .allowed("a name that clients can resolve")
-        .hint("make the record, or look at the resolver of this machine (/etc/resolv.conf)")
+    lookup::judge(Area::Dns, host, &lookup::look_up(host, port, &**clock).await)
 }
 
 /// A client as the broker's, which may reach its own name wherever that is.
@@ -92,6 +87,7 @@ async fn health(
     steps: &mut Vec<Step>,
 ) -> Option<(Answer, Timestamp)> {
     let bad = |found: String| Step::bad(Area::PublicUrl, URL, found);
+    let began = clock.monotonic();
     let answer = match outbound.send(Call::get(below(config, "/health")), LIMITS).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -100,6 +96,14 @@ async fn health(
         }
     };
     let at = clock.now();
+    let took = clock.monotonic().saturating_sub(began);
+    if took > SLOW {
+        let found = format!("/health is answered after {}", super::seconds(took));
+        let step = Step::warning(Area::PublicUrl, URL, found);
+        steps.push(step.allowed("less than a second; Claude and ChatGPT wait for 10 s").hint(
+            "ask the broker itself (broker health): slow there, look at its machine; fast there, at what is between",
+        ));
+    }
     let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let step = match (answer.status, text(&document, "service")) {
         (StatusCode::OK, Some("mcp-auth-broker")) => {
@@ -143,6 +147,10 @@ pub(super) fn unreached(error: &OutboundError) -> Step {
         OutboundError::Timeout { .. } => (
             Area::PublicUrl,
             "a firewall that drops, or a proxy that waits for a broker that is not there",
+        ),
+        OutboundError::TooLarge { .. } => (
+            Area::PublicUrl,
+            "no answer of a broker is as large: something else answers there, look where the proxy sends this path",
         ),
         _ => (Area::PublicUrl, "look at what is in front of the broker"),
     };

@@ -110,7 +110,7 @@ async fn only_an_operators_word_changes_the_grace_of_a_client() {
     }
 }
 
-async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
+pub(super) async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
     let now = site.clock.now();
     let row = ClientRow {
         id: id.parse().unwrap(),
@@ -129,23 +129,23 @@ async fn add(site: &Site, id: &str, metadata: &str, secret: Option<Digest>) {
 }
 
 /// A client with a key, and what it signs.
-struct Signer {
-    key: KeyPair,
+pub(super) struct Signer {
+    pub(super) key: KeyPair,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap() }
     }
 
-    fn jwks(&self) -> Value {
+    pub(super) fn jwks(&self) -> Value {
         use base64::Engine as _;
         let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         let point = self.key.public_key_raw();
         json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..]) }] })
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(super) fn sign(&self, claims: &Value) -> String {
         let key = EncodingKey::from_ec_der(self.key.serialized_der());
         jsonwebtoken::encode(&Header::new(Algorithm::ES256), claims, &key).unwrap()
     }
@@ -159,11 +159,11 @@ impl Signer {
     }
 }
 
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({ "iss": "signer", "sub": "signer", "aud": ISSUER, "jti": "1", "exp": NOW + 120, "iat": NOW })
 }
 
-async fn present(site: &Site, assertion: &str) -> Result<Client, OAuthError> {
+pub(super) async fn present(site: &Site, assertion: &str) -> Result<Client, OAuthError> {
     let form = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
     site.authenticate(None, &form).await
 }
@@ -195,12 +195,12 @@ async fn an_assertion_with_one_wrong_claim_is_refused() {
         ("aud", json!("https://other.example")),
         ("aud", json!([ISSUER, "https://other.example"])),
         ("aud", json!([])),
-        ("exp", json!(NOW - 61)),
-        ("exp", json!(NOW + 600)),
+        ("exp", json!(NOW - 60)),
+        ("exp", json!(NOW + 361)),
         ("exp", json!("soon")),
         ("exp", Value::Null),
-        ("iat", json!(NOW + 120)),
-        ("nbf", json!(NOW + 120)),
+        ("iat", json!(NOW + 61)),
+        ("nbf", json!(NOW + 61)),
         ("jti", json!("")),
         ("jti", Value::Null),
     ] {
@@ -212,6 +212,19 @@ async fn an_assertion_with_one_wrong_claim_is_refused() {
     let result = present(&site, &Signer::new().sign(&claims())).await;
     assert_eq!(refused(&result).0, StatusCode::UNAUTHORIZED, "another key");
     assert!(present(&site, &signer.sign(&claims())).await.is_ok(), "none of them used up the jti");
+}
+
+// RFC 7523 §3 — N87
+#[tokio::test]
+async fn an_assertion_at_the_edge_of_its_time_counts() {
+    let site = Site::new().await;
+    let signer = Signer::registered(&site).await;
+    for (name, at) in [("exp", NOW - 59), ("exp", NOW + 360), ("iat", NOW + 60), ("nbf", NOW + 60)]
+    {
+        let mut edge = claims();
+        (edge[name], edge["jti"]) = (json!(at), json!(format!("{name} {at}")));
+        assert!(present(&site, &signer.sign(&edge)).await.is_ok(), "{name} {}", at - NOW);
+    }
 }
 
 // RFC 6749 §2.3 — N40, N42
@@ -248,7 +261,7 @@ async fn a_key_set_is_fetched_once_and_its_outage_is_not_the_clients_fault() {
 }
 
 /// Puts a metadata document into the store, as if it had been fetched: its client signs, with the keys that are there.
-async fn publishes(site: &Site, id: &str, keys: &str) {
+pub(super) async fn publishes(site: &Site, id: &str, keys: &str) {
     let body = json!({
         "client_id": id, "client_name": "App", "redirect_uris": ["http://127.0.0.1/cb"],
         "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": keys,

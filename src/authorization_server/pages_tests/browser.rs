@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Redirect;
 use axum::routing::get;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -40,6 +41,7 @@ async fn serve_the_pages() {
         "step_up": asked(host, "graph:read graph:write"),
         "scheme": asked("cursor://anysphere.cursor-mcp/oauth/callback", "graph:read"),
         "denied": asked(&client, "graph:read"),
+        "hop": asked(&format!("http://localhost:{port}/hop"), "graph:read"),
     });
     writeln!(std::io::stderr(), "\nPAGES {ready}").unwrap();
     let later = Arc::clone(&site);
@@ -48,6 +50,8 @@ async fn serve_the_pages() {
         .router
         .clone()
         .route("/client", get(async || "the client has it"))
+        // A client's server that has the code, and leads on to its app.
+        .route("/hop", get(async || Redirect::to("claude://claude.ai/connected")))
         // A code of an authenticator app counts once: for the next one time has to pass.
         .route("/a-minute-later", get(later));
     axum::serve(listener, router).await.unwrap();

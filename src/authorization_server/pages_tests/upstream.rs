@@ -46,7 +46,7 @@ type Shared = Arc<Mutex<Script>>;
 struct Provider {
     script: Shared,
     issuer: String,
-    _server: JoinSet<()>,
+    server: JoinSet<()>,
 }
 
 impl Provider {
@@ -73,7 +73,7 @@ impl Provider {
             .with_state(Arc::clone(&script));
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { script, issuer, _server: server }
+        Self { script, issuer, server }
     }
 
     fn settings(&self) -> IdentityProviderSettings {

@@ -116,6 +116,30 @@ async fn everything_else_is_inactive_in_the_same_bytes() {
     assert_eq!(introspect(&site, &ours, &token).await.text, INACTIVE);
 }
 
+// RFC 7662 §2.1, RFC 7009 §2.1 — N79
+#[tokio::test]
+async fn a_wrong_hint_changes_no_answer() {
+    let site = Site::new().await;
+    let key = resource(&site, "mcp", MCP).await;
+    let tokens = site.tokens("graph:read offline_access").await;
+    let (token, refresh) = (tokens.member("access_token"), tokens.member("refresh_token"));
+    let bearer = format!("Bearer {key}");
+    for hint in ["refresh_token", "access_token", "x", ""] {
+        let asked = async |token| {
+            let form = [("token", token), ("token_type_hint", hint)];
+            site.post_as("/introspect", Some(&bearer), &form).await
+        };
+        assert_eq!(asked(&token).await.json(), introspect(&site, &key, &token).await.json());
+        for other in [&*refresh, "x"] {
+            assert_eq!(asked(other).await.text, INACTIVE, "{hint}");
+        }
+    }
+    let wrong = [("token", &*refresh), ("token_type_hint", "access_token"), ("client_id", "app")];
+    assert_eq!(site.post("/revoke", &wrong).await.status, 200);
+    assert_eq!(site.refresh(&refresh).await.error(), refused(400, "invalid_grant"));
+    assert_eq!(introspect(&site, &key, &token).await.text, INACTIVE);
+}
+
 // RFC 7662 §2.1 — N77
 #[tokio::test]
 async fn nobody_introspects_without_proving_who_they_are() {

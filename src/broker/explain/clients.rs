@@ -157,7 +157,8 @@ impl Family {
     }
 
     /// What it does otherwise than the others.
-    const fn own_way(self, met: Situation) -> Option<&'static str> {
+    #[must_use]
+    pub const fn own_way(self, met: Situation) -> Option<&'static str> {
         use Situation as S;
         match (self, met) {
             (Self::ClaudeCode, S::GrantRefused) => Some(

@@ -15,7 +15,7 @@ use crate::support::product::{Product, Wire, mcp};
 pub(super) const URL: &str = "https://broker.example";
 
 /// Runs openssl in this folder.
-fn openssl(directory: &Path, arguments: &str) -> String {
+pub(super) fn openssl(directory: &Path, arguments: &str) -> String {
     let ran = Command::new("openssl").current_dir(directory).args(arguments.split(' ')).output();
     let ran = ran.expect("openssl is there");
     assert!(ran.status.success(), "{arguments}: {}", String::from_utf8_lossy(&ran.stderr));

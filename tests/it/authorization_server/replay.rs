@@ -15,6 +15,7 @@ use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::{Answer, Request};
 
+use super::dpop::{ALLOWED, ClientKey, call};
 use super::faults::is_asked_to_come_back;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -190,24 +191,82 @@ async fn a_pod_gets_a_token_by_its_service_account_alone() {
     assert!(!log.contains(&assertion) && log.contains("\"client_id\":\"job\""), "{log}");
 }
 
-// RFC 6749 §5.2 — N86, N114
+/// A store whose disk has no room for what was used, until it is given some.
+struct Full(rusqlite::Connection);
+
+impl Full {
+    fn of(product: &Product) -> Self {
+        let store = product.directory.path().join("data/broker.db");
+        let store = rusqlite::Connection::open(store).unwrap();
+        store
+            .execute_batch(
+                "CREATE TRIGGER full BEFORE INSERT ON assertions BEGIN SELECT RAISE(ABORT, 'full'); END",
+            )
+            .unwrap();
+        Self(store)
+    }
+
+    fn has_room(self) {
+        self.0.execute_batch("DROP TRIGGER full").unwrap();
+    }
+}
+
+// RFC 6749 §5.2 — N86, N87, N114
 #[tokio::test]
 async fn a_store_that_can_remember_no_more_takes_no_assertion() {
     let signer = Signer::new();
     let host = signer.published().await;
     let product = start(&settings(&host), &signer, &[]).await;
-    let store =
-        rusqlite::Connection::open(product.directory.path().join("data/broker.db")).unwrap();
-    let full =
-        "CREATE TRIGGER full BEFORE INSERT ON assertions BEGIN SELECT RAISE(ABORT, 'full'); END";
-    store.execute_batch(full).unwrap();
+    let full = Full::of(&product);
     let assertion = id_jag(&signer, &host);
-    let form = [("grant_type", GRANT), ("assertion", &*assertion)];
-    let agent = Some("agent:agent-secret");
-    is_asked_to_come_back(&asked(&product, agent, &form).await);
-    store.execute_batch("DROP TRIGGER full").unwrap();
-    let answer = asked(&product, agent, &form).await;
-    assert_eq!(answer.status, 200, "nothing was used up: {answer:?}");
+    let itself = signer.sign("JWT", json!({ "iss": "signer", "sub": "signer", "aud": US }));
+    let for_person = [("grant_type", GRANT), ("assertion", &*assertion)];
+    let by_key = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", itself.as_str()),
+    ];
+    let both = [(Some("agent:agent-secret"), &for_person[..]), (None, &by_key[..])];
+    for (secret, form) in both {
+        is_asked_to_come_back(&asked(&product, secret, form).await);
+    }
+    full.has_room();
+    for (secret, form) in both {
+        let answer = asked(&product, secret, form).await;
+        assert_eq!(answer.status, 200, "nothing was used up: {answer:?}");
+    }
+}
+
+// RFC 9449 §11.1 — N88, N114
+#[tokio::test]
+async fn a_store_that_can_remember_no_more_takes_no_proof() {
+    let signer = Signer::new();
+    let host = signer.published().await;
+    let robot = "[[authorization_server.client]]\nclient_id = \"robot\"\nsecret = \"robot-secret\"\n\
+        grants = [\"client_credentials\"]\nscopes = [\"public:read\"]\n";
+    let product = start(&[&settings(&host), robot, ALLOWED].concat(), &signer, &[]).await;
+    let key = ClientKey::new();
+    let proven = async |proof: &str| {
+        let body = format!("grant_type=client_credentials&resource={US}/mcp");
+        let request = Request::new("POST", "/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", &format!("Basic {}", STANDARD.encode("robot:robot-secret")));
+        product.send(request.header("dpop", proof).body(body)).await
+    };
+    let proof = || key.proof("POST", &format!("{US}/token"), &json!({}));
+    let token = proven(&proof()).await.json();
+    let token = token["access_token"].as_str().unwrap();
+    let (at_token, at_mcp) = (proof(), key.for_call(&format!("{US}/mcp"), token, &json!({})));
+    let calls = || call("DPoP", token, Some(&at_mcp));
+    let full = Full::of(&product);
+    is_asked_to_come_back(&proven(&at_token).await);
+    let refused = product.send(calls()).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.head.to_lowercase().contains("retry-after"), "{refused:?}");
+    full.has_room();
+    assert_eq!(proven(&at_token).await.status, 200, "nothing was used up");
+    assert_eq!(product.send(calls()).await.status, 200, "nothing was used up");
+    assert_eq!(product.send(calls()).await.status, 401, "now it is");
 }
 
 // RFC 8414 §2, MCP Enterprise-Managed Authorization §6 — N86

@@ -233,6 +233,19 @@ pub(crate) fn command_with(
     broker(directory, authority, variables).args(arguments).output().unwrap()
 }
 
+/// The same started by another program, which becomes it.
+pub(crate) fn command_by_way_of(
+    directory: &Path,
+    way: &[&str],
+    arguments: &[&str],
+) -> std::process::Output {
+    let command = broker(directory, "127.0.0.1:9", &[]);
+    let [program, rest @ ..] = way else { unreachable!() };
+    let mut other = Command::new(program);
+    other.args(rest).arg(command.get_program()).args(command.get_args()).args(arguments);
+    other.current_dir(directory).output().unwrap()
+}
+
 fn broker(directory: &Path, authority: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_broker"));
     let log = directory.join("audit.jsonl").display().to_string();

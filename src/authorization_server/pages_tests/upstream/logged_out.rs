@@ -1,14 +1,18 @@
 //! A provider that says that a log-in is over (OIDC Back-Channel Logout 1.0).
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::Router;
 use axum::http::{Method, StatusCode};
+use axum::routing::get;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::authorization_server::keys::TokenType;
 use crate::authorization_server::pages_tests::support::{Browser, NOW, Page, Site};
 
-use super::{Provider, come_back, leave_for, plain_oauth, start};
+use super::{Provider, come_back, discovery, jwks, leave_for, plain_oauth, start};
 
 /// More than get a line.
 const TRIES: usize = 400;
@@ -103,16 +107,50 @@ async fn a_logout_token_counts_once() {
     assert_eq!(live(&site), 1);
 }
 
+impl Provider {
+    /// Nobody listens there any more.
+    async fn goes_away(&mut self) {
+        self.server.shutdown().await;
+    }
+
+    /// Somebody does again, at the same address.
+    async fn comes_back(&mut self) {
+        let address = self.issuer.strip_prefix("http://").unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(discovery))
+            .route("/jwks", get(jwks))
+            .with_state(Arc::clone(&self.script));
+        self.server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    }
+}
+
 // OIDC Back-Channel Logout §2.8
 #[tokio::test]
-async fn a_provider_whose_keys_cannot_be_had_is_asked_to_come_again() {
+async fn a_provider_that_is_away_is_asked_to_come_again_and_its_token_is_not_used_up() {
+    let mut provider = Provider::start().await;
+    let site = Site::with("https://broker.example", vec![provider.settings()]);
+    let token = token(&provider, |_| ());
+    provider.goes_away().await;
+    for _ in 0..2 {
+        let away = posts(&site, "/login/logout/idp", &token).await;
+        assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(away.headers.contains_key("retry-after"));
+    }
+    provider.comes_back().await;
+    site.clock.advance(Duration::from_secs(31));
+    assert_eq!(sends(&site, &token).await, StatusCode::OK);
+    assert_eq!(sends(&site, &token).await, StatusCode::BAD_REQUEST, "now it is");
+}
+
+// OIDC Back-Channel Logout §2.8
+#[tokio::test]
+async fn a_provider_that_says_it_is_another_is_asked_to_come_again() {
     let provider = Provider::start().await;
     let site = Site::with("https://broker.example", vec![provider.settings()]);
     let token = token(&provider, |_| ());
     provider.says(|script| "https://evil.example".clone_into(&mut script.issuer));
-    let away = posts(&site, "/login/logout/idp", &token).await;
-    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(away.headers.contains_key("retry-after"));
+    assert_eq!(sends(&site, &token).await, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// What is logged on this thread.

@@ -1,18 +1,22 @@
 //! The answer to a client's first request, which has no token: where it says that the metadata is, or who answers instead.
 
 use http::{StatusCode, header};
+use serde_json::Value;
 use url::Url;
 
+use crate::app::doctor::outside::text;
+use crate::app::doctor::{Area, Step};
 use crate::outbound::Answer;
 
-use super::{Area, Step};
+use super::URL;
 
 fn bad(found: impl Into<String>) -> Step {
-    Step::bad(Area::Client, "server.public_url", found)
+    Step::bad(Area::Client, URL, found)
 }
 
-/// Where the answer to a request without a token says that the metadata is (RFC 9728 §5.1).
-pub(super) fn challenged(answer: &Answer) -> Result<Url, Step> {
+/// Where the answer to a request without a token says that the metadata is (RFC 9728 §5.1). `None`: the answer is the
+/// broker's, and that header of it did not come back.
+pub(super) fn challenged(answer: &Answer) -> Result<Option<Url>, Step> {
     let challenge = answer.header(&header::WWW_AUTHENTICATE).unwrap_or_default();
     if answer.status != StatusCode::UNAUTHORIZED {
         return Err(bad(format!("a request without a token is answered {}", answer.status))
@@ -22,16 +26,29 @@ pub(super) fn challenged(answer: &Answer) -> Result<Url, Step> {
     let named = challenge.split("resource_metadata=\"").nth(1);
     let named = named.and_then(|rest| rest.split('"').next());
     match named.and_then(|url| Url::parse(url).ok()) {
-        Some(url) => Ok(url),
-        None if challenge.is_empty() => Err(bad("the 401 does not say where the metadata is")
-            .allowed("WWW-Authenticate with resource_metadata (RFC 9728 §5.1)")
-            .hint("a proxy takes WWW-Authenticate away")),
+        Some(url) => Ok(Some(url)),
+        None if challenge.is_empty() && is_the_brokers(answer) => Ok(None),
         None => Err(bad(
             "the 401 is not the broker's: something in front asks for a login of its own",
         )
-        .allowed("WWW-Authenticate with resource_metadata (RFC 9728 §5.1)")
+        .allowed(NAMED)
         .hint("let the proxy pass /mcp, /.well-known/ and the OAuth endpoints without a login")),
     }
+}
+
+/// The 401 without its challenge.
+pub(super) fn unnamed() -> Step {
+    bad("the 401 does not say where the metadata is")
+        .allowed(NAMED)
+        .hint("a proxy takes WWW-Authenticate away")
+}
+
+const NAMED: &str = "WWW-Authenticate with resource_metadata (RFC 9728 §5.1)";
+
+/// By its body: what a proxy says by itself is a page, or nothing.
+fn is_the_brokers(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    text(&body, "error") == Some("unauthorized")
 }
 
 /// Who answers so, most likely, and what to change there.
