@@ -2,19 +2,25 @@
 
 upstream.py silent                                      takes every request and never answers; streams begin and never end
 upstream.py calls  NAME URL TOKEN_FILE SECONDS RESULTS  requests a second over 16 connections, median at one
+upstream.py registered URL FOLDER SERVER COUNT SECONDS RESULTS  calls alone, while that many servers are added by POST /api/servers, and then
 upstream.py beside URL FOLDER SECONDS RESULTS           p99 alone, then beside a dead and a silent server
 upstream.py idle   PID URL TOKEN_FILE COUNT RESULTS     memory of that many open streams
 upstream.py table  RESULTS SERVERS                      Markdown
 """
 
 import asyncio
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 HERE = pathlib.Path(__file__).parent
 WIRE = "2026-07-28"
@@ -69,6 +75,58 @@ def beside(url, folder, seconds, results):
             one.wait()
     note(results, part="beside", alone_us=alone["p99_us"], among_us=among["p99_us"], alone_rps=alone["requests"] / alone["seconds"],
          among_rps=among["requests"] / among["seconds"])
+
+
+def add(url, token, server, count):
+    """Registers that many servers, one after the other over one connection. The seconds it took."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    began = time.monotonic()
+    for number in range(count):
+        body = json.dumps({"id": f"added-{number}", "url": server, "scope": "public:read", "proxy": {"era": "both"}})
+        connection.request("POST", "/api/servers", body, headers)
+        answer = connection.getresponse()
+        said = answer.read()
+        assert answer.status == 201, f"added-{number}: {answer.status} {said[:300]}"
+    took = time.monotonic() - began
+    connection.close()
+    return took
+
+
+def await_served(url, count):
+    """Until the last of them is there: it asks for a token, and is no 404 any more."""
+    deadline = time.monotonic() + 60
+    while True:
+        request = urllib.request.Request(f"{url}/servers/added-{count - 1}/mcp", b"{}", {"Content-Type": "application/json"})
+        try:
+            urllib.request.urlopen(request, timeout=10).close()
+            status = 200
+        except urllib.error.HTTPError as refused:
+            status = refused.code
+        if status == 401:
+            return
+        assert time.monotonic() < deadline, f"the last server that was added is answered {status}"
+        time.sleep(0.1)
+
+
+def registered(url, folder, server, count, seconds, results):
+    healthy = lambda: wrk(f"{url}/servers/healthy/mcp", f"{folder}/token.healthy", seconds, CONNECTIONS)
+    healthy()
+    alone = healthy()
+    token = pathlib.Path(folder, "token.admin").read_text().strip()
+    during = []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        adding = pool.submit(add, url, token, server, count)
+        while not during or not adding.done():
+            during.append(healthy())
+        took = adding.result()
+    await_served(url, count)
+    after = healthy()
+    rps = lambda row: row["requests"] / row["seconds"]
+    # While they are added, the worst of what was measured.
+    note(results, part="registered", count=count, took_s=took, alone_rps=rps(alone), during_rps=min(map(rps, during)), after_rps=rps(after),
+         alone_us=alone["p99_us"], during_us=max(row["p99_us"] for row in during), after_us=after["p99_us"])
 
 
 def rss_mb(pid):
@@ -176,6 +234,12 @@ def table(results, servers):
     one, many = (mid("rps", part="calls", name=name) for name in ("one", "many"))
     if one and many:
         print(f"\n{servers} servers in the settings: {many / one:.2f} of the requests a second with one.")
+    if mid("took_s", part="registered"):
+        count, took = mid("count", part="registered"), mid("took_s", part="registered")
+        print(f"\n| {count:,.0f} servers added through the API in {took:.1f} s | requests/s at 16 connections | p99 ms |\n|---|---:|---:|")
+        for name, title in {"alone": "before", "during": "meanwhile (the worst)", "after": "with all of them"}.items():
+            rate, p99 = mid(f"{name}_rps", part="registered"), mid(f"{name}_us", part="registered")
+            print(f"| {title} | {rate:,.0f} | {p99 / 1000:.2f} |")
     if mid("alone_us", part="beside"):
         alone, among = mid("alone_us", part="beside"), mid("among_us", part="beside")
         print(f"\np99 of a healthy server: {alone / 1000:.2f} ms alone, {among / 1000:.2f} ms beside a dead and a silent one ({among / alone:.2f}).")
@@ -191,6 +255,8 @@ def main():
         asyncio.run(silence())
     elif command == "calls":
         calls(rest[0], rest[1], rest[2], int(rest[3]), rest[4])
+    elif command == "registered":
+        registered(rest[0], rest[1], rest[2], int(rest[3]), int(rest[4]), rest[5])
     elif command == "beside":
         beside(rest[0], rest[1], int(rest[2]), rest[3])
     elif command == "idle":

@@ -140,11 +140,13 @@ impl Registered {
         }
         let mut each = HashMap::with_capacity(rows.len());
         let mut stay = HashSet::new();
+        let known = self.known.rows.iter().map(|row| (row.id.as_str(), row));
+        let known: HashMap<&str, &ResourceRow> = known.collect();
         for row in &rows {
             if !self.is_served(row) {
                 continue;
             }
-            let same = self.known.rows.iter().any(|known| known == row);
+            let same = known.get(row.id.as_str()) == Some(&row);
             let kept = self.known.each.get(&row.id).filter(|_| same).cloned();
             stay.extend(kept.as_ref().map(|_| row.id.clone()));
             let made = kept.map_or_else(|| self.kept(row), |kept| Ok(Some(kept)))?;

@@ -11,7 +11,7 @@ use super::jsonrpc::Message;
 use super::spelling;
 
 /// Which of a server's lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum List {
     Tools,
     Prompts,

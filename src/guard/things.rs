@@ -112,6 +112,17 @@ impl Deciding<'_> {
         self.by(self.in_force.policy(), caller, thing).1
     }
 
+    /// Whether a list shows it to `caller`, whatever it says of itself. Nobody can be asked about prompts and resources: what is
+    /// refused when it is asked for is not listed.
+    #[must_use]
+    pub fn shows(&self, caller: &Caller, thing: Thing<'_>) -> bool {
+        let shown = || match (thing, self.about(caller, thing)) {
+            (Thing::Tool(_), said) => said.shows_the_tool(),
+            (Thing::Prompt(..) | Thing::Resource(_), said) => said.is_allow(),
+        };
+        self.decider.is_nameable(thing) && shown()
+    }
+
     /// What these rules say, and the name by which they say it.
     fn by(&self, rules: &Policy, caller: &Caller, thing: Thing<'_>) -> (String, Decision) {
         let decide = |name: &str| rules.decide(&self.ask(caller, name, thing.arguments()));

@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, getpid, waitid, waitpid};
@@ -19,6 +19,12 @@ use super::tree::{Process, everybody};
 
 /// For others to end, too, before it is looked who has.
 const GATHER: Duration = Duration::from_millis(100);
+/// Until it is looked again where a program was being started.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Held by each start until its program is noted below: one that ends at once would be taken for an orphan. Starts do not wait for
+/// each other, nor for who looks for orphans: one whose folder or program is on a disk that hangs waits there for long.
+static STARTING: RwLock<()> = RwLock::new(());
 
 /// The programs that this process has started itself. Whoever has the handle of one waits for it, or tokio does.
 static OURS: Mutex<Vec<Started>> = Mutex::new(Vec::new());
@@ -56,12 +62,16 @@ fn ours() -> MutexGuard<'static, Vec<Started>> {
 ///
 /// Those of [`Command::spawn`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    // Held until it is noted: one that ends at once would be taken for an orphan.
-    let mut ours = ours();
-    ours.retain(|known| known.may_be_there());
-    let child = command.spawn()?;
+    noted(|| command.spawn())
+}
+
+fn noted(start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    ours().retain(|known| known.may_be_there());
+    let child = start()?;
     if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        ours.push(Started { id, key: Process::read(id).map(|now| now.key()) });
+        let key = Process::read(id).map(|now| now.key());
+        ours().push(Started { id, key });
     }
     Ok(child)
 }
@@ -72,11 +82,15 @@ pub async fn reap_orphans() -> Infallible {
         && let Ok(mut ended) = signal(SignalKind::child())
     {
         loop {
-            if has_any_ended() {
-                let _they_are_there_next_time = tokio::task::spawn_blocking(reap).await;
-            }
-            if ended.recv().await.is_none() {
-                break;
+            let looked =
+                !has_any_ended() || tokio::task::spawn_blocking(reap).await.is_ok_and(|all| all);
+            // Of those that were left nobody tells again.
+            let again = async {
+                if looked { std::future::pending().await } else { tokio::time::sleep(AGAIN).await }
+            };
+            tokio::select! {
+                told = ended.recv() => if told.is_none() { break },
+                () = again => continue,
             }
             tokio::time::sleep(GATHER).await;
         }
@@ -99,10 +113,16 @@ fn has_any_ended() -> bool {
     waitid(WaitId::All, look).is_ok_and(|found| found.is_some())
 }
 
-/// Waits for the orphans that have ended.
-fn reap() {
+/// Waits for the orphans that have ended. `false`: a program was being started, and some are left.
+fn reap() -> bool {
     for process in left_behind() {
-        // While this is held nobody is started, so the number is its own until it is waited for.
+        // While this is held nobody is started, so the number is its own until it is waited for. It is not waited for: that would
+        // keep programs from being started.
+        let _nobody_starts = match STARTING.try_write() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         let ours = ours();
         if !ours.iter().any(|known| known.is(&process))
             && Process::read(process.id) == Some(process)
@@ -111,6 +131,7 @@ fn reap() {
             let _it_is_gone = waitpid(Some(id), WaitOptions::NOHANG);
         }
     }
+    true
 }
 
 /// Children that have ended, those that others wait for among them.
@@ -134,6 +155,40 @@ mod tests {
         }
         reap();
         assert_eq!(child.wait().await.unwrap().code(), Some(7));
+    }
+
+    /// A folder on a disk that hangs, say.
+    #[tokio::test]
+    async fn a_program_that_is_long_in_starting_keeps_no_other_from_it() {
+        let (starts, started) = std::sync::mpsc::channel();
+        let (go_on, waits) = std::sync::mpsc::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let hangs = std::thread::spawn(move || {
+            let _entered = runtime.enter();
+            noted(|| {
+                starts.send(()).unwrap();
+                waits.recv().unwrap();
+                Command::new("/bin/true").spawn()
+            })
+        });
+        started.recv().unwrap();
+        let (done, others) = std::sync::mpsc::channel();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || {
+            let _entered = runtime.enter();
+            let child = spawn(&mut Command::new("/bin/true")).unwrap();
+            let id = i32::try_from(child.id().unwrap()).unwrap();
+            while !left_behind().iter().any(|process| process.id == id) {
+                std::thread::yield_now();
+            }
+            let _nobody_waits = done.send((child, reap()));
+        });
+        let other = others.recv_timeout(Duration::from_secs(20));
+        go_on.send(()).unwrap();
+        let (mut child, reaped) = other.expect("another is started meanwhile");
+        assert!(!reaped, "the first may have ended, and is not noted yet");
+        child.wait().await.unwrap();
+        hangs.join().unwrap().unwrap().wait().await.unwrap();
     }
 
     #[tokio::test]

@@ -23,6 +23,10 @@ const EVENTS: usize = 100;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TheirsAlone;
 
+/// Beside an answer: it is ours, for the server gave none that could be handed on, whoever asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered;
+
 impl Exchange {
     /// Records where the shadow rules would show another list, and what was noticed about tools, and in a handshake of the broker's
     /// own: of that one list is not to write more than so many events, the first of which says how many others there are.
@@ -127,6 +131,8 @@ impl Exchange {
         };
         if fault.is_the_callers() {
             response.extensions_mut().insert(TheirsAlone);
+        } else {
+            response.extensions_mut().insert(Unanswered);
         }
         Ok(response)
     }

@@ -4,20 +4,23 @@
 //! A call of `weather.get` is a call of `get` at the server `weather`, by somebody with a token for the broker. What is
 //! decided, counted, recorded and looked at is the same as at `/servers/weather/mcp`.
 
+mod attend;
 mod board;
 mod ear;
 mod follow;
 mod gather;
 mod heard;
 mod hub;
+mod last;
 mod listen;
 mod merged;
 mod names;
+mod one;
 mod visible;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode};
@@ -25,6 +28,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditEvent, ResultStatus};
@@ -44,14 +49,16 @@ use super::server::Server;
 use super::wanted::Wanted;
 
 use hub::Hub;
+use last::{Lasts, Whose};
+use one::{Asking, One};
 
 pub(super) use gather::{NoList, list};
 pub(super) use names::outward;
 
 /// For one server to list its things: the others, and ours, wait for it.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-/// How long a server that did not list them is not asked again.
-const REST: Duration = Duration::from_secs(10);
+/// For all servers to list them whose last lists are known.
+const SOON: Duration = Duration::from_millis(500);
 /// Servers that are asked at the same time for one caller.
 const AT_ONCE: usize = 32;
 
@@ -67,6 +74,9 @@ const MODERN: &str = concat!(
 pub struct Folded {
     settled: Vec<Arc<One>>,
     registered: RwLock<Arc<[Arc<One>]>>,
+    /// Tells when these are others.
+    replaced: watch::Sender<()>,
+    lasts: Arc<Lasts>,
     /// Who is told of changes.
     hub: Arc<Hub>,
     around: Around,
@@ -82,32 +92,31 @@ pub struct Around {
     pub closing: CancellationToken,
 }
 
-#[derive(Debug)]
-struct One {
-    server: Arc<Server>,
-    /// Its lists that it did not give, and until when it is not asked for them; in monotonic time.
-    rests_until: Mutex<Vec<(List, Duration)>>,
-}
-
 impl Folded {
     /// Their doors are those of the list in which they stand: what a caller is asked for is asked for there.
     #[must_use]
     pub fn new(servers: Vec<Server>, around: Around) -> Self {
-        let settled = servers.into_iter().map(One::new).collect();
-        Self { settled, registered: RwLock::new(Arc::new([])), hub: Hub::new(), around }
+        let (lasts, hub) = (Lasts::new(), Hub::new());
+        let settled = servers.into_iter().map(|server| One::new(server, &lasts)).collect();
+        let (registered, replaced) = (RwLock::new(Arc::default()), watch::Sender::default());
+        Self { settled, registered, replaced, lasts, hub, around }
     }
 
     /// From now on these stand beside those of the settings, and no others.
     pub fn replace(&self, servers: Vec<Server>) {
         let known = self.registered();
+        let known: HashMap<&str, &Arc<One>> =
+            known.iter().map(|one| (&*one.server.id, one)).collect();
         // One that stays the same is listened to as before.
         let one = |server: Server| {
-            let same = known.iter().find(|one| Arc::ptr_eq(&one.server.watch, &server.watch));
-            same.map_or_else(|| One::new(server), Arc::clone)
+            let same = known.get(&*server.id).copied();
+            let same = same.filter(|one| Arc::ptr_eq(&one.server.watch, &server.watch));
+            same.map_or_else(|| One::new(server, &self.lasts), Arc::clone)
         };
         let servers = servers.into_iter().map(one).collect();
         *self.registered.write().unwrap_or_else(PoisonError::into_inner) = servers;
         self.hub.follow(&self.all());
+        self.replaced.send_replace(());
     }
 
     fn all(&self) -> Vec<Arc<One>> {
@@ -204,11 +213,16 @@ impl Folded {
         any.door.end(&caller, method, json_answer(StatusCode::OK, body)).await
     }
 
-    async fn shown(&self, list: List, caller: (&Caller, Option<&Presented>)) -> Vec<Box<RawValue>> {
+    async fn shown(
+        &self,
+        list: List,
+        (caller, presented): (&Caller, Option<&Presented>),
+    ) -> Vec<Box<RawValue>> {
         let all = self.all();
-        let shown = |one: Arc<One>| async move { one.shown(list, caller).await };
-        let shown: Vec<_> =
-            stream::iter(all.into_iter().map(shown)).buffered(AT_ONCE).collect().await;
+        let whose = Whose::of(caller.principal()).filter(|_| !all.is_empty());
+        let asking = Asking { caller, presented, whose, soon: Instant::now() + SOON };
+        let shown = all.into_iter().map(|one| one.shown(list, asking));
+        let shown: Vec<_> = stream::iter(shown).buffered(AT_ONCE).collect().await;
         shown.into_iter().flatten().collect()
     }
 }
@@ -317,47 +331,5 @@ impl Beside for Folded {
 
     fn listen(self: Arc<Self>, listening: Listening) -> BoxFuture<'static, Answered> {
         async move { self.admit_listener(listening).await }.boxed()
-    }
-}
-
-impl One {
-    fn new(server: Server) -> Arc<Self> {
-        Arc::new(Self { server: Arc::new(server), rests_until: Mutex::default() })
-    }
-
-    fn rests(&self, which: List, now: Duration) -> bool {
-        let rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.iter().any(|(list, until)| *list == which && now < *until)
-    }
-
-    /// It has just listed its things: who is told so and asks for them is not to find it resting.
-    fn is_well(&self) {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// A server that is down, slow or wrong has nothing here, and hides nothing of the others.
-    async fn shown(
-        &self,
-        which: List,
-        caller: (&Caller, Option<&Presented>),
-    ) -> Vec<Box<RawValue>> {
-        let (server, clock) = (&self.server, &self.server.door.clock);
-        if self.rests(which, clock.monotonic()) {
-            return Vec::new();
-        }
-        match tokio::time::timeout(LIMIT, list(server, caller, which)).await {
-            Ok(Ok(entries)) => return entries,
-            // Others may have what this caller lacks.
-            Ok(Err(NoList::OfTheCaller)) => return Vec::new(),
-            Ok(Err(NoList::OfTheServer)) | Err(_) => {}
-        }
-        let until = clock.monotonic().saturating_add(REST);
-        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.retain(|(list, _)| *list != which);
-        rests.push((which, until));
-        drop(rests);
-        let (server, method, request_id) = (&server.id, which.method(), caller.0.request_id());
-        tracing::warn!(%server, method, %request_id, "upstream.not_folded");
-        Vec::new()
     }
 }

@@ -44,6 +44,8 @@ mod folded;
 #[cfg(test)]
 mod folded_changes;
 #[cfg(test)]
+mod folded_slow;
+#[cfg(test)]
 mod folded_things;
 #[cfg(test)]
 mod forward_auth;

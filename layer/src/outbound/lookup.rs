@@ -32,6 +32,12 @@ impl Lookups {
         })
     }
 
+    /// Of which none ever ends.
+    #[cfg(test)]
+    pub(super) fn without_an_answer() -> Self {
+        Self::with(|_| std::future::pending().boxed())
+    }
+
     fn with(
         look: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
     ) -> Self {

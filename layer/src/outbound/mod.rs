@@ -54,8 +54,6 @@ pub struct Outbound {
     direct: reqwest::Client,
     proxied: Option<Proxied>,
     reach: Arc<Reach>,
-    /// Shared with the clients that are made of this one.
-    lookups: Arc<Lookups>,
     watch: Option<Arc<dyn Watch>>,
     /// What it was made of. `None`: of one known server's certificate.
     settings: Option<Arc<OutboundSettings>>,
@@ -78,7 +76,8 @@ impl Outbound {
     }
 
     /// The same client with a connection for each call, so with HTTP/1.1 everywhere: over HTTP/2 all calls to one origin
-    /// share one connection and its window, and an answer that nobody reads to its end stops the others.
+    /// share one connection and its window, and an answer that nobody reads to its end stops the others. Its names are looked
+    /// up apart, too: those that do not answer keep nobody from looking up others here.
     ///
     /// # Errors
     ///
@@ -86,7 +85,7 @@ impl Outbound {
     pub fn with_a_connection_for_each_call(&self) -> Result<Self, OutboundConfigError> {
         let Some(settings) = &self.settings else { return Ok(self.clone()) };
         let apart = |settings: &OutboundSettings| Ok(builder(settings)?.http1_only());
-        let around = (Arc::clone(&self.reach), Arc::clone(&self.lookups));
+        let around = (Arc::clone(&self.reach), Arc::new(Lookups::new()));
         let made = Self::made(settings, around, apart)?;
         Ok(Self { watch: self.watch.clone(), ..made })
     }
@@ -96,7 +95,7 @@ impl Outbound {
         (reach, lookups): (Arc<Reach>, Arc<Lookups>),
         builder: impl Fn(&OutboundSettings) -> Result<reqwest::ClientBuilder, OutboundConfigError>,
     ) -> Result<Self, OutboundConfigError> {
-        let resolver = GuardedResolver { reach: Arc::clone(&reach), lookups: Arc::clone(&lookups) };
+        let resolver = GuardedResolver { reach: Arc::clone(&reach), lookups };
         let direct = builder(settings)?.dns_resolver(resolver);
         let direct = direct.build().map_err(OutboundConfigError::Client)?;
         let proxied = match &settings.proxy {
@@ -112,7 +111,7 @@ impl Outbound {
             None => None,
         };
         let settings = Some(Arc::new(settings.clone()));
-        Ok(Self { direct, proxied, reach, lookups, watch: None, settings })
+        Ok(Self { direct, proxied, reach, watch: None, settings })
     }
 
     /// A client for one server of ours that ends TLS, at whatever address it is. It speaks HTTP/1.1, where a `Host` may be
@@ -129,8 +128,7 @@ impl Outbound {
             .build()
             .map_err(OutboundConfigError::Client)?;
         let reach = Arc::new(Reach { allowed });
-        let lookups = Arc::new(Lookups::new());
-        Ok(Self { direct, proxied: None, reach, lookups, watch: None, settings: None })
+        Ok(Self { direct, proxied: None, reach, watch: None, settings: None })
     }
 
     /// The same client, whose calls `watch` is told of.
@@ -291,6 +289,8 @@ fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutboundCon
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn client(allow: &[&str]) -> Outbound {
@@ -315,6 +315,28 @@ mod tests {
                 "{url}: {answer:?}"
             );
         }
+    }
+
+    /// Names of others' servers, that do not answer, leave room for what the broker itself depends on.
+    #[tokio::test]
+    async fn names_are_looked_up_apart_for_who_has_a_connection_for_each_call() {
+        let lookups = Arc::new(Lookups::without_an_answer());
+        for number in 0..100 {
+            drop(lookups.find(&format!("{number}.dead")).now_or_never());
+        }
+        let allow_private = vec!["localhost".parse().unwrap()];
+        let settings = OutboundSettings { allow_private, ..OutboundSettings::default() };
+        let reach = Arc::new(Reach { allowed: settings.allow_private.clone() });
+        let full = Outbound::made(&settings, (reach, lookups), builder).unwrap();
+        let apart = full.with_a_connection_for_each_call().unwrap();
+        let listener = tokio::net::TcpListener::bind(("localhost", 0)).await.unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let call = || Call::get(url.parse().unwrap());
+        assert!(full.send(call(), LIMITS).await.is_err(), "there is no room");
+        assert!(listener.accept().now_or_never().is_none(), "nobody was reached");
+        let sent = tokio::time::timeout(LIMITS.timeout, apart.send(call(), LIMITS));
+        let (reached, _) = tokio::join!(listener.accept(), sent);
+        assert!(reached.is_ok());
     }
 
     // RFC 6890 — N94

@@ -18,19 +18,24 @@ const MEMORY: u64 = 128 * MIB;
 /// `status`: of the store, where it answers.
 pub(super) fn look(config: &Config, status: Option<&StoreStatus>) -> Vec<Step> {
     let memory = memory(memory_limit(Path::new("/")));
-    let files = open_files(config.server.max_connections, getrlimit(Resource::Nofile).current);
+    let each = if config.upstream.servers.is_empty() { 1 } else { 2 };
+    let taken = (config.server.max_connections, each);
+    let files = open_files(taken, getrlimit(Resource::Nofile).current);
     let mut steps = vec![files, memory, rates(config)];
     steps.extend(status.and_then(connections));
     steps
 }
 
-/// A connection is an open file. Only this process can be asked, which may have been given other limits than the broker was.
-fn open_files(connections: usize, limit: Option<u64>) -> Step {
-    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+/// A connection is an open file, and a stream or a call of a server behind the broker is a second one (`each`). Only this process can be
+/// asked, which may have been given other limits than the broker was.
+fn open_files((connections, each): (usize, u64), limit: Option<u64>) -> Step {
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(each);
+    let needed = needed.saturating_add(OTHER_FILES);
     match limit {
         Some(limit) if limit < needed => {
+            let with = if each > 1 { ", each with one to a server behind the broker" } else { "" };
             let found = format!(
-                "{limit} files may be open in this shell, and {connections} connections are taken"
+                "{limit} files may be open in this shell, and {connections} connections are taken{with}"
             );
             Step::warning(Area::Limits, "server.max_connections", found)
                 .allowed(format!("{needed} files or more, where the broker is started"))
@@ -163,11 +168,27 @@ mod tests {
         for (limit, verdict) in
             [(Some(1024), Verdict::Warning), (Some(1 << 16), Verdict::Good), (None, Verdict::Good)]
         {
-            let step = open_files(10_000, limit);
+            let step = open_files((10_000, 1), limit);
             let said = [step.found.as_str(), step.hint.as_deref().unwrap_or_default()].concat();
             assert!(said.contains("in this shell") && said.contains("LimitNOFILE="), "{said}");
             assert_eq!(step.verdict, verdict, "{said}");
         }
+    }
+
+    #[test]
+    fn a_stream_of_a_server_behind_the_broker_is_two_files() {
+        let judged = |each| open_files((10_000, each), Some(16_384));
+        assert_eq!(judged(1).verdict, Verdict::Good);
+        let step = judged(2);
+        assert_eq!(
+            (step.verdict, step.allowed.as_deref()),
+            (Verdict::Warning, Some("20256 files or more, where the broker is started"))
+        );
+        assert!(
+            step.found.ends_with("each with one to a server behind the broker"),
+            "{}",
+            step.found
+        );
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub(super) struct RawServer {
     /// Origins of browser pages that may call the broker, beside its own.
     pub(super) allowed_origins: Vec<String>,
     /// How many connections are open at the same time. Further ones wait, unanswered, until one ends: the process may have
-    /// a few more files open than this (`ulimit -n`).
+    /// a few more files open than this (`ulimit -n`), and twice as many where servers are behind it: each stream or call of one is
+    /// a connection there, too.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_connections: u32,
     /// The largest request body.

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::random::Random;
+
 use super::One;
 use super::board::Board;
 use super::heard::{Asking, Deaf, Heard, Lead, News, Offers};
 use super::hub::Hub;
 use super::visible::{Has, Which};
 
-/// How soon a list is asked for again, however often the server says that it changed.
+/// How soon lists are asked for again, however often the server says that they changed: this, and once more for each so many
+/// things that it has, about all of which each client decides.
 const GAP: Duration = Duration::from_secs(1);
+const OF_THINGS: usize = 250;
 /// How soon one that tells of no changes is asked whether it does by now.
 const MUTE: Duration = Duration::from_mins(10);
 /// The rest after a server that is away: twice the last, up to the longest. One that was heard for as long begins anew.
@@ -29,13 +33,25 @@ impl Rest {
     }
 
     /// After it was heard for so long.
-    pub(super) async fn after(&mut self, heard: Duration) {
+    pub(super) async fn after(&mut self, heard: Duration, random: &dyn Random) {
+        tokio::time::sleep(self.next(heard, random)).await;
+    }
+
+    /// Half of it is by chance: those who lost a server at the same moment do not all come back at one.
+    fn next(&mut self, heard: Duration, random: &dyn Random) -> Duration {
         if heard >= LONGEST {
             self.0 = SHORTEST;
         }
-        tokio::time::sleep(self.0).await;
+        let (half, mut drawn) = (self.0 / 2, [0; 2]);
+        random.fill_identifier(&mut drawn);
         self.0 = self.0.saturating_mul(2).min(LONGEST);
+        half.saturating_add(half * u32::from(u16::from_be_bytes(drawn)) / u32::from(u16::MAX))
     }
+}
+
+/// Until lists are asked for again of a server that has so many things.
+fn gap(things: usize) -> Duration {
+    GAP.saturating_mul(u32::try_from(things / OF_THINGS).unwrap_or(u32::MAX).saturating_add(1))
 }
 
 /// Waits until a server that tells of nothing may be asked again.
@@ -88,7 +104,7 @@ impl Ear {
                     self.board.note_away(server);
                 }
             }
-            rest.after(began.elapsed()).await;
+            rest.after(began.elapsed(), &*self.one.server.door.random).await;
         }
     }
 
@@ -123,7 +139,7 @@ impl Ear {
                 () = tokio::time::sleep_until(due), if !changed.is_empty() => {
                     let which = std::mem::take(&mut changed);
                     self.look(asking, (&offers, &which), &mut has).await?;
-                    due = Instant::now() + GAP;
+                    due = Instant::now() + gap(has.count());
                 }
                 () = while_mute(), if heard.is_none() && changed.is_empty() => return Ok(()),
             }
@@ -137,11 +153,19 @@ impl Ear {
         (offers, which): (&Offers, &[Which]),
         has: &mut Has,
     ) -> Result<(), Deaf> {
-        let _place = self.board.asking.acquire().await.map_err(|_| Deaf::Away)?;
         for which in which.iter().copied().filter(|which| offers.has(*which)) {
+            // First those of this server, so that one that hangs keeps few of those of all.
+            let _own = self.one.asking.acquire().await.map_err(|_| Deaf::Away)?;
+            let _place = self.board.asking.acquire().await.map_err(|_| Deaf::Away)?;
             has.set(which, asking.list(which).await?);
         }
         self.one.is_well();
+        if self.board.knows(&self.one.server.id, has) {
+            return Ok(());
+        }
+        // First: who is told asks for it.
+        let lead = matches!(self.leads, Leads::One(_)).then_some(&asking.lead);
+        self.one.has_news(lead);
         self.board.put(&self.one.server.id, has.clone());
         Ok(())
     }
@@ -152,5 +176,33 @@ async fn next(heard: &mut Option<Heard>) -> Option<News> {
     match heard {
         Some(heard) => heard.next().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::random::SeededRandom;
+
+    use super::*;
+
+    #[test]
+    fn who_lost_a_server_with_others_comes_back_at_a_time_of_its_own() {
+        let random = SeededRandom::new(7);
+        let mut together = [Rest::new(), Rest::new(), Rest::new()];
+        for doubled in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let longest = Duration::from_secs(doubled);
+            let rests = together.each_mut().map(|rest| rest.next(Duration::ZERO, &random));
+            assert!(rests.iter().all(|rest| *rest >= longest / 2 && *rest <= longest), "{rests:?}");
+            assert!(rests[0] != rests[1] && rests[1] != rests[2], "{rests:?}");
+        }
+        let [mut one, ..] = together;
+        assert!(one.next(LONGEST, &random) <= SHORTEST, "it was there for long");
+    }
+
+    #[test]
+    fn a_long_list_is_asked_for_less_often() {
+        assert_eq!(gap(0), GAP);
+        assert_eq!(gap(OF_THINGS - 1), GAP);
+        assert_eq!(gap(20_000), Duration::from_secs(81));
     }
 }

@@ -89,7 +89,7 @@ impl Follower {
                 }
                 while_mute().await;
             }
-            rest.after(began.elapsed()).await;
+            rest.after(began.elapsed(), &*self.server.door.random).await;
         }
     }
 

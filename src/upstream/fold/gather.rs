@@ -15,7 +15,7 @@ use crate::guard::{List, Presented, Unrecorded};
 
 use super::names;
 use crate::upstream::answer::Kind;
-use crate::upstream::ending::TheirsAlone;
+use crate::upstream::ending::{TheirsAlone, Unanswered};
 use crate::upstream::events::Events;
 use crate::upstream::headers::{METHOD, VERSION};
 use crate::upstream::server::Server;
@@ -29,9 +29,9 @@ const METHOD_NOT_FOUND: i64 = -32601;
 /// Why there is no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::upstream) enum NoList {
-    /// The server was asked, and gave none; or one that is too long.
+    /// The server was asked, and did not answer; or with a list that is too long.
     OfTheServer,
-    /// This caller could not ask, or may not: another one may.
+    /// This caller could not ask, or got an error for it: another one may have a list.
     OfTheCaller,
 }
 
@@ -40,6 +40,8 @@ pub(super) enum Said {
     Result(Box<RawValue>),
     /// The server has no such list.
     NoSuchMethod,
+    /// Another error, of this request.
+    Error,
     Nothing,
 }
 
@@ -90,10 +92,14 @@ where
         if response.extensions().get::<TheirsAlone>().is_some() {
             return Err(NoList::OfTheCaller);
         }
+        // Errors of ours look the same.
+        let unanswered = response.extensions().get::<Unanswered>().is_some();
         let result = match said(response, server.max_response_bytes).await {
             Said::Result(result) => result,
+            _ if unanswered => return Err(NoList::OfTheServer),
             Said::NoSuchMethod if list != List::Tools => return Ok(Vec::new()),
-            Said::NoSuchMethod | Said::Nothing => return Err(NoList::OfTheServer),
+            Said::NoSuchMethod | Said::Error => return Err(NoList::OfTheCaller),
+            Said::Nothing => return Err(NoList::OfTheServer),
         };
         let members: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_str(result.get()).map_err(|_| NoList::OfTheServer)?;
@@ -174,6 +180,7 @@ fn read(message: &[u8]) -> Said {
     match serde_json::from_slice(message) {
         Ok(Answer { result: Some(result), .. }) => Said::Result(result),
         Ok(Answer { error: Some(Error { code: METHOD_NOT_FOUND }), .. }) => Said::NoSuchMethod,
+        Ok(Answer { error: Some(_), .. }) => Said::Error,
         _ => Said::Nothing,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::BodyDataStream;
 use futures_util::StreamExt as _;
@@ -20,6 +21,8 @@ use super::visible::{Entry, Which};
 
 /// Of one notification, in bytes.
 const LARGEST: usize = 64 * 1024;
+/// Resources of which a server may take as long to tell as for any other answer.
+const OF_RESOURCES: usize = 10;
 
 /// On whose behalf a server is asked. It is a part of a request that was counted and recorded.
 #[derive(Clone, Debug)]
@@ -117,7 +120,7 @@ impl Asking {
                 .map(|discovered| discovered.capabilities)
                 .map_err(|_| Deaf::Away),
             Said::NoSuchMethod => Err(Deaf::Mute),
-            Said::Nothing => Err(Deaf::Away),
+            Said::Error | Said::Nothing => Err(Deaf::Away),
         }
     }
 
@@ -143,6 +146,7 @@ impl Asking {
 
     /// Opens its stream of these changes. Which of them it tells of.
     pub(super) async fn listen(&self, wanted: &Filter) -> Result<(Filter, Heard), Deaf> {
+        let resources = wanted.resource_subscriptions.len();
         let wanted = serde_json::to_value(wanted).unwrap_or_default();
         let (headers, body) = question("subscriptions/listen", Some(("notifications", wanted)));
         let opening = async {
@@ -160,7 +164,8 @@ impl Asking {
             let honored = heard.acknowledged().await.ok_or(Deaf::Away)?;
             Ok((honored, heard))
         };
-        within(opening).await
+        let limit = opens_within(resources);
+        tokio::time::timeout(limit, opening).await.unwrap_or(Err(Deaf::Away))
     }
 
     fn whose(&self) -> (Caller, Option<Presented>) {
@@ -169,6 +174,12 @@ impl Asking {
 }
 
 type Question = (axum::http::HeaderMap, axum::body::Bytes);
+
+/// For a stream about so many resources to open: a server of 2025-11-25 is asked for one after the other.
+fn opens_within(resources: usize) -> Duration {
+    let more = resources.div_ceil(OF_RESOURCES);
+    LIMIT.saturating_mul(u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1))
+}
 
 async fn within<T>(asking: impl Future<Output = Result<T, Deaf>>) -> Result<T, Deaf> {
     tokio::time::timeout(LIMIT, asking).await.unwrap_or(Err(Deaf::Away))

@@ -35,8 +35,27 @@ struct Inner {
     last: u64,
     /// The places of each person who has any.
     of_each: HashMap<Vec<u8>, Weak<Semaphore>>,
-    /// By server.
-    ears: HashMap<Box<str>, (Arc<One>, JoinSet<()>)>,
+    ears: Ears,
+}
+
+/// Who listens, by server.
+pub(super) type Ears = HashMap<Box<str>, Listening>;
+
+/// One server that is listened to. Dropped, its stream is closed.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) one: Arc<One>,
+    _running: JoinSet<()>,
+    /// Free at once when this is dropped, for who listens to the server anew.
+    _place: Option<Place>,
+}
+
+impl Listening {
+    pub(super) fn begin(ear: Ear, place: Option<Place>) -> Self {
+        let (one, mut running) = (Arc::clone(&ear.one), JoinSet::new());
+        running.spawn(ear.listen());
+        Self { one, _running: running, _place: place }
+    }
 }
 
 /// A place among those who are told. Dropped, it is free; and with the last of them nothing is listened to any more.
@@ -87,13 +106,7 @@ impl Hub {
         if inner.leads.is_empty() {
             return;
         }
-        let stays = |one: &Arc<One>| servers.iter().any(|other| Arc::ptr_eq(other, one));
-        let gone = inner.ears.extract_if(|_, (one, _)| !stays(one));
-        let gone =
-            gone.map(|(id, _)| id).filter(|id| !servers.iter().any(|one| one.server.id == *id));
-        for id in gone.collect::<Vec<_>>() {
-            self.board.remove(&id);
-        }
+        self.board.keep_alone(&mut inner.ears, servers);
         self.listen(&mut inner, servers);
     }
 
@@ -105,9 +118,7 @@ impl Hub {
             }
             let leads = Leads::Any(Arc::downgrade(self));
             let ear = Ear { one: Arc::clone(one), leads, board: Arc::clone(&self.board) };
-            let mut listening = JoinSet::new();
-            listening.spawn(ear.listen());
-            inner.ears.insert(id.clone(), (Arc::clone(one), listening));
+            inner.ears.insert(id.clone(), Listening::begin(ear, None));
         }
     }
 

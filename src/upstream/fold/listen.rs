@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::ResultStatus;
 use crate::broker::Caller;
@@ -25,14 +26,13 @@ use crate::upstream::refused::{INVALID_PARAMS, not_there, out_of_form};
 use crate::upstream::server::{Ended, Server};
 use crate::upstream::wanted::Wanted;
 
-use super::board::Board;
-use super::ear::{Ear, Leads};
+use super::attend::OwnEars;
 use super::follow::{Followed, Follower, Updates};
 use super::heard::Lead;
-use super::hub::Place;
+use super::hub::{Hub, Place};
 use super::merged::{Client, Expected, Held, Merged, Subject};
 use super::visible::Which;
-use super::{Folded, One, names, unknown};
+use super::{Folded, names, unknown};
 
 const METHOD: &str = "subscriptions/listen";
 /// Streams toward servers for one client's stream alone: those of its resources, and those of servers that know their callers.
@@ -91,7 +91,7 @@ impl Folded {
             around: self.around.clone(),
         };
         let followed = decided.into_iter().map(|(followed, _)| followed).collect();
-        let merged = self.open(client, (notifications, followed), place);
+        let merged = Self::open(&self, client, (notifications, followed), place);
         door.end(&caller, METHOD, answer(merged)).await
     }
 
@@ -142,7 +142,7 @@ impl Folded {
 
     /// Begins to listen to what is not listened to yet, and gives the stream. No server is waited for.
     fn open(
-        &self,
+        self: &Arc<Self>,
         client: Client,
         (mut wanted, followed): (Filter, Vec<Followed>),
         place: Permits,
@@ -152,12 +152,17 @@ impl Folded {
         wanted.prompts_list_changed &= !servers.is_empty();
         wanted.resources_list_changed &= !servers.is_empty();
         let lists = Which::ALL.into_iter().any(|which| which.is_wanted(&wanted));
-        let (shared, own): (Vec<_>, Vec<_>) =
-            servers.into_iter().filter(|_| lists).partition(|one| one.server.knows_no_callers());
-        let (board, updates) = (Arc::new(Board::new()), Arc::new(Updates::default()));
-        let mut listening = JoinSet::new();
-        let following = self.follow_each(&client.lead, (&followed, &updates), &mut listening);
-        let of_its_own = self.listen_to_each(&client.lead, (own, &board), &mut listening);
+        let shared = servers.into_iter().filter(|one| lists && one.server.knows_no_callers());
+        let shared: Vec<_> = shared.collect();
+        let (board, updates) = (Arc::new(self.hub.board.beside()), Arc::new(Updates::default()));
+        let (mut listening, gone) = (JoinSet::new(), CancellationToken::new());
+        let theirs = (&client.lead, &gone);
+        let following = self.follow_each(theirs, (&followed, &updates), &mut listening);
+        let own = lists.then(|| OwnEars::begin(self, (&client.lead, &board), following));
+        let of_its_own = own.as_ref().map(OwnEars::ids).unwrap_or_default();
+        if let Some(own) = own {
+            listening.spawn(own.attend());
+        }
         let seat = lists.then(|| self.hub.sit(client.lead.clone(), &shared));
         let shared = shared.iter().map(|one| Arc::from(&*one.server.id)).collect();
         let subject = Subject {
@@ -167,63 +172,50 @@ impl Folded {
             boards: [self.hub.board.changes(), board.changes()],
             expected: Expected { shared, of_its_own, following },
         };
-        let held = Held { _seat: seat, _board: board, _listening: listening, _place: place };
+        let held = Held { _seat: seat, _board: board, _listening: listening, gone, _place: place };
         Merged::new(client, subject, held)
     }
 
     /// Listens to what becomes of these resources. To how many servers.
     fn follow_each(
         &self,
-        lead: &Lead,
+        (lead, gone): (&Lead, &CancellationToken),
         (followed, updates): (&[Followed], &Arc<Updates>),
         listening: &mut JoinSet<()>,
     ) -> usize {
         let mut count = 0;
         for (server, followed) in by_server(followed) {
-            let Some(place) = self.place_for(lead, listening) else {
+            let Some(place) = place_for(&self.hub, lead, count) else {
                 updates.refuse(followed.into_iter().map(|followed| followed.uri));
                 continue;
             };
-            let (lead, updates) = (lead.clone(), Arc::clone(updates));
+            let (lead, updates, gone) = (lead.clone(), Arc::clone(updates), gone.clone());
+            let closing = server.closing.clone();
             let one = Follower { server, lead, followed, updates };
             listening.spawn(async move {
-                one.follow().await;
+                tokio::select! {
+                    () = one.follow() => {}
+                    () = closing.cancelled() => {}
+                }
                 drop(place);
+                if closing.is_cancelled() {
+                    gone.cancel();
+                }
             });
             count += 1;
         }
         count
     }
+}
 
-    /// Listens to the lists of servers that know this caller. To which of them.
-    fn listen_to_each(
-        &self,
-        lead: &Lead,
-        (servers, board): (Vec<Arc<One>>, &Arc<Board>),
-        listening: &mut JoinSet<()>,
-    ) -> Vec<Arc<str>> {
-        let mut ids = Vec::new();
-        for one in servers {
-            let Some(place) = self.place_for(lead, listening) else { break };
-            ids.push(Arc::from(&*one.server.id));
-            let ear = Ear { one, leads: Leads::One(lead.clone()), board: Arc::clone(board) };
-            listening.spawn(async move {
-                ear.listen().await;
-                drop(place);
-            });
-        }
-        ids
+/// For one more stream that is this client's alone, beside so many. Too many are let go.
+pub(super) fn place_for(hub: &Hub, lead: &Lead, taken: usize) -> Option<Place> {
+    let has_room = taken < OF_ITS_OWN;
+    let place = has_room.then(|| hub.place_for(lead.caller.principal())).flatten();
+    if place.is_none() {
+        tracing::warn!(most = OF_ITS_OWN, "upstream.too_many_streams_of_callers");
     }
-
-    /// For a stream that is this client's alone. Too many are let go.
-    fn place_for(&self, lead: &Lead, listening: &JoinSet<()>) -> Option<Place> {
-        let has_room = listening.len() < OF_ITS_OWN;
-        let place = has_room.then(|| self.hub.place_for(lead.caller.principal())).flatten();
-        if place.is_none() {
-            tracing::warn!(most = OF_ITS_OWN, "upstream.too_many_streams_of_callers");
-        }
-        place
-    }
+    place
 }
 
 /// The answer to who may not be told of all of them. Of several it is about the worst: what no challenge opens.

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::guard::{Own, Thing};
 use crate::limits::Permits;
@@ -62,6 +63,8 @@ pub(super) struct Held {
     pub(super) _seat: Option<Seat>,
     pub(super) _board: Arc<Board>,
     pub(super) _listening: JoinSet<()>,
+    /// Cancelled when a server whose resources are followed is gone, or is reached another way.
+    pub(super) gone: CancellationToken,
     /// Among the streams.
     pub(super) _place: Permits,
 }
@@ -90,11 +93,11 @@ pub(super) struct Merged {
     boards: Boards,
     waiting: VecDeque<Bytes>,
     over: bool,
-    /// When the client was told last, if that is not long ago.
-    told_at: Option<Instant>,
+    /// When it was looked for what there is to tell, if that is not long ago.
+    looked_at: Option<Instant>,
     /// When it was sent anything.
     heard_at: Instant,
-    _held: Held,
+    held: Held,
 }
 
 impl Merged {
@@ -113,9 +116,9 @@ impl Merged {
             boards,
             waiting: VecDeque::new(),
             over: false,
-            told_at: None,
+            looked_at: None,
             heard_at: Instant::now(),
-            _held: held,
+            held,
         }
     }
 
@@ -155,14 +158,11 @@ impl Merged {
             if let Some(message) = self.waiting.pop_front() {
                 return Some(message);
             }
-            // What comes close together is told together.
-            self.told_at = self.told_at.filter(|told_at| told_at.elapsed() < GAP);
-            if self.told_at.is_none() {
-                self.look().await;
-                if !self.waiting.is_empty() {
-                    self.told_at = Some(Instant::now());
-                    continue;
-                }
+            // What comes close together is told together, and decided about once.
+            self.looked_at = self.looked_at.filter(|looked_at| looked_at.elapsed() < GAP);
+            if self.looked_at.is_none() && self.look().await {
+                self.looked_at = Some(Instant::now());
+                continue;
             }
             if self.heard_at.elapsed() >= SILENCE {
                 return Some(KEEP_ALIVE);
@@ -175,10 +175,11 @@ impl Merged {
     async fn wait(&mut self) {
         let expires_at = self.client.lead.caller.principal().expires_at();
         let lasts = expires_at.since(self.client.clock.now()).min(ASK_AGAIN);
-        let paused = self.told_at.map(|told_at| told_at + GAP);
+        let paused = self.looked_at.map(|looked_at| looked_at + GAP);
         let [shared, own] = &mut self.boards;
         tokio::select! {
             () = self.client.around.closing.cancelled() => {}
+            () = self.held.gone.cancelled() => {}
             () = tokio::time::sleep(lasts) => {}
             () = tokio::time::sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => {}
             Ok(()) = self.replaced.changed(), if paused.is_none() => {}
@@ -188,11 +189,11 @@ impl Merged {
         }
     }
 
-    /// Whether it is over: with the broker, or with its token.
+    /// Whether it is over: with the broker, with its token, or with a server that it follows, as it would be there.
     fn is_over(&self) -> bool {
         let principal = self.client.lead.caller.principal();
         let lasts = principal.expires_at().since(self.client.clock.now());
-        let closing = self.client.around.closing.is_cancelled();
+        let closing = self.client.around.closing.is_cancelled() || self.held.gone.is_cancelled();
         closing || lasts.is_zero() || self.client.around.revocations.is_revoked(principal)
     }
 
@@ -219,10 +220,12 @@ impl Merged {
         self.notification("notifications/subscriptions/acknowledged", &with)
     }
 
-    /// Finds what is to be told.
-    async fn look(&mut self) {
+    /// Finds what is to be told. Whether there was anything to decide about.
+    async fn look(&mut self) -> bool {
         let rules = self.client.around.policy.current();
         let seen = self.boards.each_mut().map(|board| Arc::clone(&board.borrow_and_update()));
+        let same = |(before, after): (&Arc<Seen>, &Arc<Seen>)| Arc::ptr_eq(before, after);
+        let decided = !Arc::ptr_eq(&rules, &self.rules) || !self.seen.iter().zip(&seen).all(same);
         let caller = &self.client.lead.caller;
         let mut changed = Vec::new();
         for which in Which::ALL {
@@ -253,6 +256,7 @@ impl Merged {
                 self.waiting.push_back(message);
             }
         }
+        decided || !self.waiting.is_empty()
     }
 
     /// Of what becomes of a resource only those are told who may have it now, and were told that they would be.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::broker::Caller;
-use crate::guard::{List, Thing};
+use crate::guard::{Decider, List, Thing};
 use crate::policy::InForce;
 use crate::upstream::definition::sha256;
 use crate::upstream::era::Filter;
@@ -59,10 +59,13 @@ impl Which {
 /// All servers, as they were last seen. `None`: one that was asked and has not said yet.
 pub(super) type Seen = HashMap<Arc<str>, Option<Arc<Has>>>;
 
+/// Things that are decided about before others have their turn.
+const TURN: usize = 256;
+
 /// What one server has.
 #[derive(Clone, Debug)]
 pub(super) struct Has {
-    server: Arc<Server>,
+    decider: Decider,
     /// How often it came back: whoever listed its things while it was away has seen none.
     pub(super) returns: u64,
     tools: Arc<[Entry]>,
@@ -71,7 +74,7 @@ pub(super) struct Has {
 }
 
 /// One thing of a server that a list would show to who may see it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     list: List,
     name: Box<str>,
@@ -90,7 +93,7 @@ impl Entry {
         shown.then(|| Self { list, name: name.into(), digest })
     }
 
-    fn thing(&self) -> Thing<'_> {
+    pub(super) fn thing(&self) -> Thing<'_> {
         match self.list {
             List::Tools => Thing::Tool(&self.name),
             List::Prompts => Thing::Prompt(&self.name, None),
@@ -101,8 +104,23 @@ impl Entry {
 
 impl Has {
     pub(super) fn nothing(server: &Arc<Server>, returns: u64) -> Self {
-        let (server, none) = (Arc::clone(server), || Arc::<[Entry]>::from([]));
-        Self { server, returns, tools: none(), prompts: none(), resources: none() }
+        Self::nothing_by(server.decider.clone(), returns)
+    }
+
+    fn nothing_by(decider: Decider, returns: u64) -> Self {
+        let none = || Arc::<[Entry]>::from([]);
+        Self { decider, returns, tools: none(), prompts: none(), resources: none() }
+    }
+
+    /// Whether it is the same, word by word and in the same order.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let lists = |has: &Self| [&has.tools, &has.prompts, &has.resources].map(Arc::clone);
+        self.returns == other.returns && lists(self) == lists(other)
+    }
+
+    /// How many things it has.
+    pub(super) fn count(&self) -> usize {
+        [&self.tools, &self.prompts, &self.resources].map(|list| list.len()).iter().sum()
     }
 
     pub(super) fn set(&mut self, which: Which, entries: Vec<Entry>) {
@@ -115,27 +133,26 @@ impl Has {
     }
 
     /// What `caller` sees of it by these rules, as a digest. `None`: nothing.
-    fn seen(&self, which: Which, caller: &Caller, rules: &Arc<InForce>) -> Option<[u8; 32]> {
+    async fn seen(
+        &self,
+        which: Which,
+        (caller, rules): (&Caller, &Arc<InForce>),
+    ) -> Option<[u8; 32]> {
         let all = match which {
             Which::Tools => &self.tools,
             Which::Prompts => &self.prompts,
             Which::Resources => &self.resources,
         };
-        let decider = &self.server.decider;
-        let deciding = decider.under(Arc::clone(rules));
+        let deciding = self.decider.under(Arc::clone(rules));
         let mut text = self.returns.to_be_bytes().to_vec();
         let none = text.len();
-        for entry in &**all {
-            let thing = entry.thing();
-            let said = decider.is_nameable(thing).then(|| deciding.about(caller, thing));
-            // As lists are filtered.
-            let shown = said.is_some_and(|said| match thing {
-                Thing::Tool(_) => said.shows_the_tool(),
-                Thing::Prompt(..) | Thing::Resource(_) => said.is_allow(),
-            });
-            if shown {
-                text.extend_from_slice(&entry.digest);
+        for turn in all.chunks(TURN) {
+            for entry in turn {
+                if deciding.shows(caller, entry.thing()) {
+                    text.extend_from_slice(&entry.digest);
+                }
             }
+            tokio::task::yield_now().await;
         }
         (text.len() > none).then(|| sha256(&text))
     }
@@ -170,13 +187,55 @@ pub(super) async fn differ(
         if is_same {
             continue;
         }
-        let seen =
-            |has: Option<&Arc<Has>>, rules| has.and_then(|has| has.seen(which, caller, rules));
-        if seen(had, before.rules) != seen(has, after.rules) {
+        let seen = async |has: Option<&Arc<Has>>, rules| match has {
+            Some(has) => has.seen(which, (caller, rules)).await,
+            None => None,
+        };
+        if seen(had, before.rules).await != seen(has, after.rules).await {
             return true;
         }
-        // Others have their turn: there may be a thousand servers.
-        tokio::task::yield_now().await;
     }
     false
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use crate::policy::{Facts, Live, Policy};
+    use crate::time::{FixedClock, Timestamp};
+
+    use super::*;
+
+    /// What a server has that came back so often.
+    pub(in crate::upstream::fold) fn having(returns: u64, which: Which, names: &[&str]) -> Has {
+        let facts = Facts {
+            issuer: "https://broker.example".to_owned(),
+            profiles: Vec::new(),
+            resource: "https://graph.microsoft.com".to_owned(),
+            allowed_resources: Vec::new(),
+            allowed_permissions: None,
+            tools: Vec::new(),
+            reading_tools: Vec::new(),
+        };
+        let rules = Policy::load("policy.toml", "", None, &[], facts).unwrap();
+        let policy = Live::new(rules, None, Arc::new(FixedClock::at(Timestamp::default())));
+        let decider = Decider { policy, server: "weather".into(), beside: None };
+        let mut has = Has::nothing_by(decider, returns);
+        let list = which.lists()[0];
+        let entry = |name: &&str| {
+            let digest = sha256(name.as_bytes());
+            Entry { list, name: (*name).into(), digest }
+        };
+        has.set(which, names.iter().map(entry).collect());
+        has
+    }
+
+    #[test]
+    fn a_resource_is_no_template_of_the_same_text() {
+        let resource = having(0, Which::Resources, &["a"]);
+        let mut template = having(0, Which::Resources, &[]);
+        let entry = Entry { list: List::Templates, name: "a".into(), digest: sha256(b"a") };
+        template.set(Which::Resources, vec![entry]);
+        assert!(!resource.is_as(&template));
+        assert_eq!((resource.count(), template.count()), (1, 1));
+    }
 }

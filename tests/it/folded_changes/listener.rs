@@ -20,13 +20,33 @@ pub(super) fn request(token: &str, wanted: &Value) -> Request {
 impl Listener {
     /// Opens a stream, whatever is answered.
     pub(super) async fn open(product: &Product, token: &str, wanted: &Value) -> Self {
+        Self::open_by(&reqwest::Client::default(), product, (token, wanted)).await
+    }
+
+    /// The same over HTTP/2, where none of what is told is taken.
+    pub(super) async fn open_unread(product: &Product, token: &str, wanted: &Value) -> Self {
+        let client = reqwest::Client::builder().http2_prior_knowledge();
+        let client = client.http2_initial_stream_window_size(0).build().unwrap();
+        Self::open_by(&client, product, (token, wanted)).await
+    }
+
+    async fn open_by(
+        client: &reqwest::Client,
+        product: &Product,
+        (token, wanted): (&str, &Value),
+    ) -> Self {
         let request = request(token, wanted);
         let (path, headers, body) = request.parts();
-        let mut sent = reqwest::Client::default().post(product.url(path)).body(body.to_vec());
+        let mut sent = client.post(product.url(path)).body(body.to_vec());
         for (name, value) in headers.iter().filter(|(name, _)| name != "connection") {
             sent = sent.header(name, value);
         }
         Self { stream: sent.send().await.unwrap(), heard: String::new() }
+    }
+
+    /// What was answered.
+    pub(super) fn status(&self) -> u16 {
+        self.stream.status().as_u16()
     }
 
     /// Opens a stream, and hears of what it will be told.

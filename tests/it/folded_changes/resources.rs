@@ -52,6 +52,38 @@ async fn what_is_hidden_is_refused_like_what_no_server_has() {
     assert_eq!(teller.asked("subscriptions/listen"), 0);
 }
 
+/// With the prefix before it a URI may look plain that the server reads as another's, which a rule forbids.
+#[tokio::test]
+async fn a_resource_is_followed_as_lists_write_it_and_not_otherwise() {
+    let teller = Teller::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    let rules = "[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = [\"weather/resources/.*\"]\n[[rule]]\nid = \"d\"\neffect = \"deny\"\ntools = [\"weather/resources/file:///secret/.*\", \"weather/resources/https://example.com/secret\"]\n";
+    std::fs::write(&file, rules).unwrap();
+    let bare = table("weather", &teller.url);
+    let bare = bare.split("[[upstream.server.tool]]").next().unwrap();
+    let product = broker(&format!("{bare}[policy]\nfile = {file:?}\n")).await;
+    let token = product.token(&["weather:read"]);
+    for uri in [
+        "file:///secret/k",
+        "file:/secret/k",
+        "file:secret/k",
+        "file://localhost/secret/k",
+        "file:///C|/secret",
+        "https://u@example.com/secret",
+        "https://example.com:443/secret",
+        "https://Example.com/secret",
+        "https:/example.com/secret",
+    ] {
+        let one = cities(&[&format!("weather+{uri}")]);
+        let refused = product.send(request(&token, &one)).await;
+        assert_eq!(refused.rpc_error(), -32602, "{uri}: {refused:?}");
+    }
+    assert_eq!(teller.asked("subscriptions/listen"), 0);
+    let plain = cities(&["weather+file:///open/k"]);
+    assert_eq!(Listener::start(&product, &["weather:read"], &plain).await.1, plain);
+}
+
 #[tokio::test]
 async fn a_scope_that_would_open_a_resource_is_challenged() {
     let teller = Teller::start();

@@ -61,3 +61,19 @@ async fn a_lost_session_is_opened_anew_however_the_server_says_that_it_is_lost()
         }
     }
 }
+
+/// What has run may say so of a session of its own. It is not run again, and the next call has a new session all the same.
+#[tokio::test]
+async fn a_call_is_not_made_again_where_what_it_has_called_may_have_refused_it() {
+    let said = (400, "application/json", r#"{"error":"checkout session expired"}"#.to_owned());
+    let (url, restarted, _running) = restarts(said).await;
+    let product = broker(&url, &format!("era = \"2025-11-25\"\n{GET}"), "").await;
+    let content = async || {
+        let answer = product.send(call(&product, &["weather:read"], "get_weather")).await;
+        last(&answer)["result"]["structuredContent"]["error"]["code"].clone()
+    };
+    assert_eq!(content().await, Value::Null);
+    restarted.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(content().await, "provider.bad_response");
+    assert_eq!(content().await, Value::Null);
+}

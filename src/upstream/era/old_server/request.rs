@@ -16,7 +16,7 @@ use crate::upstream::era::message::{
 use crate::upstream::era::{retry, traces};
 use crate::upstream::fault::Fault;
 use crate::upstream::incoming::Incoming;
-use crate::upstream::lost::is_lost;
+use crate::upstream::lost::{is_lost, was_not_run};
 use crate::upstream::reach::Reach;
 use crate::upstream::reply;
 use crate::upstream::server::Server;
@@ -120,7 +120,7 @@ impl ToOld {
         request(Some(&*self.asked), method, &params)
     }
 
-    /// Sends it in the session; in a new one where the server has forgotten it.
+    /// Sends it in the session; in a new one where the server has forgotten it, and says so before it has run anything.
     pub(super) async fn send(&mut self, given: &HeaderMap, body: Bytes) -> Result<Incoming, Fault> {
         self.join().await;
         let mut incoming = self.open(given, body.clone()).await?;
@@ -134,6 +134,10 @@ impl ToOld {
         }
         let held = &self.server.era.held;
         held.forget(&self.who, &self.opened).await;
+        // The next request has a new session; this one is not run twice.
+        if !was_not_run(incoming.status, &said, &self.asked) {
+            return Ok(incoming.with(said));
+        }
         self.opened = held.of(&self.server, &self.who, self.opened.askable).await?.0;
         self.join().await;
         self.open(given, body).await

@@ -1,0 +1,98 @@
+//! What streams keep: no more than their share, and nothing for who does not read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock};
+use serde_json::{Value, json};
+
+use super::lists::{broker, table};
+use super::{Listener, Teller};
+use crate::support::product::Product;
+use crate::support::raw_http::Request;
+use crate::support::until::until;
+
+fn tools() -> Value {
+    json!({ "toolsListChanged": true })
+}
+
+/// Such a stream is not asked for what comes next, so that it looks at nothing by itself.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends_with_its_token() {
+    let teller = Teller::start();
+    let clock = Arc::new(FixedClock::at(SystemClock.now()));
+    let limits = "[limits]\nstreams_per_user = 1\n[outbound]\nallow_private = [\"127.0.0.1\"]\n";
+    let settings = [limits, &table("weather", &teller.url)].concat();
+    let product = Product::start_at(&settings, Arc::clone(&clock) as _).await;
+    let unread = product.token(&["weather:read"]);
+    let unread = Listener::open_unread(&product, &unread, &tools()).await;
+    assert_eq!(unread.status(), 200);
+    teller.has_open(1).await;
+    let later = product.token_with(&["weather:read"], |token| {
+        token.expires_at = token.issued_at.plus(Duration::from_mins(30));
+    });
+    assert_eq!(Listener::open(&product, &later, &tools()).await.status(), 429);
+    clock.advance(Duration::from_mins(11));
+    let mut next = until("its place is free", async || {
+        let next = Listener::open(&product, &later, &tools()).await;
+        (next.status() == 200).then_some(next)
+    })
+    .await;
+    next.next().await;
+    teller.has_tools(&["get_day", "get_night"]);
+    assert_eq!(next.told().await, "notifications/tools/list_changed");
+    drop((next, unread));
+    teller.has_open(0).await;
+}
+
+/// By however many clients and streams.
+#[tokio::test]
+async fn one_person_does_not_have_the_places_of_all() {
+    let teller = Teller::start();
+    let of = |number: usize| {
+        let table = table(&format!("s{number}"), &teller.url);
+        table.replace("fold = true\n", "fold = true\nidentity_header = true\n")
+    };
+    let product = broker(&(0..32).map(of).collect::<String>()).await;
+    let mut adas = Vec::new();
+    for _ in 0..3 {
+        adas.push(Listener::start(&product, &["weather:read"], &tools()).await);
+    }
+    teller.has_open(64).await;
+    let bob = product.token_with(&["weather:read"], |token| token.subject = "bob".parse().unwrap());
+    let mut bob = Listener::open(&product, &bob, &tools()).await;
+    bob.next().await;
+    teller.has_open(64 + 32).await;
+    drop(adas);
+    teller.has_open(32).await;
+}
+
+/// Nor is a server asked again on their behalf, for as long as nothing looks whether the stream is read.
+#[tokio::test]
+async fn no_server_is_asked_for_who_does_not_read_and_is_revoked() {
+    let teller = Teller::start();
+    let clock = Arc::new(FixedClock::at(SystemClock.now()));
+    let client = "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[authorization_server.client]]\nclient_id = \"agent\"\nsecret = \"agent-secret\"\ngrants = [\"client_credentials\"]\nscopes = [\"weather:read\"]\n";
+    let table = table("weather", &teller.url)
+        .replace("fold = true\n", "fold = true\nidentity_header = true\n");
+    let product = Product::start_at(&[client, &table].concat(), clock).await;
+    let token = product.token(&["weather:read"]);
+    let _unread = Listener::open_unread(&product, &token, &tools()).await;
+    let bob = product.token_with(&["weather:read"], |token| token.subject = "bob".parse().unwrap());
+    let mut bob = Listener::open(&product, &bob, &tools()).await;
+    bob.next().await;
+    teller.has_open(2).await;
+    let revoke = Request::new("POST", "/revoke")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "Basic YWdlbnQ6YWdlbnQtc2VjcmV0")
+        .body(format!("token={token}"));
+    assert_eq!(product.send(revoke).await.status, 200);
+    teller.has_open(1).await;
+    // Bob's second return is later than any first one.
+    for asked in [3, 4] {
+        teller.breaks_off();
+        teller.is_asked("server/discover", asked).await;
+        teller.has_open(1).await;
+    }
+    assert_eq!(teller.asked("server/discover"), 4, "once for each, and twice more for Bob");
+}
