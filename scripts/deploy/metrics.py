@@ -87,10 +87,24 @@ def expressions():
     board = json.loads((FILES / "dashboard.json").read_text(encoding="utf-8"))
     for panel in board["panels"]:
         for target in panel.get("targets", []):
-            expr = target["expr"].replace("$__rate_interval", "10s").replace("$job", ".*").replace("$instance", ".*")
-            yield panel["title"], expr
+            yield panel["title"], shown(target["expr"])
     for note in board["annotations"]["list"]:
-        yield note["name"], note["expr"].replace("$job", ".*")
+        yield note["name"], shown(note["expr"])
+
+
+def shown(expr):
+    """As Grafana asks where everything is chosen: also of a deployment without a namespace."""
+    for name in ("namespace", "job", "instance"):
+        expr = expr.replace(f"${name}", ".*")
+    return expr.replace("$__rate_interval", "10s")
+
+
+def apart(board):
+    """Releases of one name in two namespaces have one job: every selector says which is meant."""
+    texts = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    for expr in texts + [note["expr"] for note in board["annotations"]["list"]]:
+        for selector in re.findall(r"(?:broker|process)_[a-z_]+(\{[^}]*\})?", expr):
+            check(selector.startswith('{namespace=~"$namespace",job=~"$job"'), f"dashboard: {expr}: looks at other deployments, too")
 
 
 def pages(rules):
@@ -137,6 +151,7 @@ def evaluated(port, page):
 def main():
     rules = FILES / "alerts.yaml"
     pages(yaml.safe_load(rules.read_text(encoding="utf-8")))
+    apart(json.loads((FILES / "dashboard.json").read_text(encoding="utf-8")))
     for command in (["promtool", "check", "rules", str(rules)], ["promtool", "test", "rules", str(ROOT / "scripts" / "deploy" / "alerts.test.yaml")]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         check(done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}")

@@ -160,7 +160,7 @@ impl Families {
         self.logins.register(to, "logins", "People who logged in, or failed to");
         self.approvals.register(to, "approvals", "Calls that waited for a person, by step");
         let told = "Webhook messages about calls that wait";
-        let refused = "Calls that need an approval and were refused.";
+        let refused = "Calls that need an approval and were refused";
         self.approval_refusals.register(to, "approval_refusals", refused);
         self.approval_notifications.register(to, "approval_notifications", told);
         self.provider_calls.register(to, "provider_calls", "Attempts at a provider, by outcome");

@@ -29,6 +29,9 @@ const GRAPH: [&str; 6] = ["profile", "methods", "paths", "permissions", "query",
 const PRINCIPALS: [&str; 7] =
     ["clients", "subjects", "groups", "roles", "issuers", "assurance", "max_auth_age_seconds"];
 
+/// It stands in every decision, in terminals and as a label of metrics.
+const MAX_LABEL: usize = 64;
+
 /// A client by its name at this broker, or at another issuer: names of clients mean something within their issuer alone.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "neither the id of a client of this broker nor { client, issuer }")]
@@ -77,7 +80,13 @@ pub(super) fn read<'t>(source: Source<'t>, faults: &mut Vec<Fault>) -> RawPolicy
         let message = format!("default: `{default}`, but only `deny` is possible");
         fields.fault("default", message, "write an allow rule for what is to be allowed");
     }
-    let version = fields.get("version");
+    let version: Option<String> = fields.get("version");
+    if let Some(label) = &version
+        && (label.contains(char::is_control) || label.chars().count() > MAX_LABEL)
+    {
+        let message = "version: is longer than 64 characters, or has a control character";
+        fields.fault("version", message, "a label for people, such as \"2026-11\"");
+    }
     let may_assert_requester = fields.get("may_assert_requester").unwrap_or_default();
     if fields.value("rule").is_some_and(|rules| rules.get_ref().as_array().is_none()) {
         fields.fault("rule", "rule: is no list of tables", "begin each rule with [[rule]]");

@@ -46,6 +46,12 @@ impl RawPolicySection {
         }
         let shadow_file =
             self.shadow_file.map(|path| to.spare_input(&at.name("shadow_file"), &path));
+        if let Some(label) = &self.version
+            && (label.contains(char::is_control) || label.chars().count() > 64)
+        {
+            let problem = "is longer than 64 characters, or has a control character";
+            to.refuse(&at.name("version"), label, problem, "a label such as 2026-11");
+        }
         Policy { file, version: self.version, shadow_file }
     }
 }

@@ -61,7 +61,19 @@ fn decode_segment(raw: &str) -> Result<String, PathError> {
         return Err(PathError::EncodedDelimiter);
     }
     let decoded = decode(raw)?;
-    if matches!(decoded.as_str(), "." | "..") { Err(PathError::DotSegment) } else { Ok(decoded) }
+    if matches!(decoded.as_str(), "." | "..") {
+        return Err(PathError::DotSegment);
+    }
+    if decoded.starts_with(is_trimmed) || decoded.ends_with(is_trimmed) || decoded.ends_with('.') {
+        return Err(PathError::Edge);
+    }
+    Ok(decoded)
+}
+
+/// What a server may leave out at the edge of a name: then a rule on the name would not be one on what is sent.
+fn is_trimmed(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 pub(super) fn decode_query(query: &str) -> Result<Vec<QueryOption>, PathError> {

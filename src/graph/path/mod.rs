@@ -90,6 +90,8 @@ pub enum PathError {
     EmptySegment,
     #[error("has a `.` or `..` segment")]
     DotSegment,
+    #[error("has white space, an invisible character or a dot at the edge of a segment")]
+    Edge,
     #[error("has a `;` parameter in a segment")]
     Parameter,
     #[error("has a query option without a name, without `=`, or with an unusual name")]

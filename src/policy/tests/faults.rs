@@ -36,6 +36,16 @@ graph = { profile = "nobody", methods = ["get"], paths = ["/users"] }
 }
 
 #[test]
+fn a_version_is_a_label_that_every_terminal_and_store_takes() {
+    let long = "v".repeat(65);
+    for version in ["1\\u0000", "\\u001b[31mred", "two\\nlines", long.as_str()] {
+        let error = load(&format!("version = \"{version}\"\n")).unwrap_err().to_string();
+        assert!(error.contains("policy.toml:1:11: version: is longer than 64"), "{error}");
+    }
+    assert!(load(&format!("version = \"{}\"\n", "ü".repeat(64))).is_ok());
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_place() {
     let error = load(
         "version = \"t\"\n[[rule]]\nid = \"a\"\neffect = \"allow\"\ntools = []\nscope = [\"x\"]\n",

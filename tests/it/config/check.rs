@@ -200,6 +200,13 @@ fn show_names_the_origin_of_each_value() {
 }
 
 #[test]
+fn the_label_of_a_policy_is_short_and_plain() {
+    let found = errors(&Place::new("[policy]\nversion = \"1\\u0000\"\n").load());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("policy.version"), "{found:?}");
+}
+
+#[test]
 fn a_broker_to_which_nobody_has_a_token_is_named() {
     let about = |settings: &str| {
         let told = warnings(&Place::new(settings).load());
