@@ -24,6 +24,9 @@ pub(super) const CONNECTIONS: u32 = 16;
 /// every other replica.
 const ABANDONED: &str = "15s";
 
+/// A step may have to read a large table, which no request does.
+const MIGRATES: &str = "SET LOCAL statement_timeout = '10min'";
+
 /// How often, and how long apart, it is looked whether an older program's connection is at rest after a migration.
 const LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
@@ -88,6 +91,8 @@ pub(super) async fn open(url: &SecretText) -> Result<Backend, OpenError> {
     let locked = connection.execute("SELECT pg_advisory_xact_lock(5570417001)", values![]).await;
     locked.map_err(OpenError::Database)?;
     refuse_unfinished(&mut connection).await?;
+    let patient = connection.execute(MIGRATES, values![]).await;
+    patient.map_err(OpenError::Database)?;
     let migrated = migrate(&mut connection).await? > 0;
     let older = if migrated { serving(&mut connection).await } else { Ok(Vec::new()) };
     let older = older.map_err(OpenError::Database)?;

@@ -93,3 +93,17 @@ async fn a_transaction_of_an_older_program_is_let_finish() {
     opening.join_next().await.unwrap().unwrap();
     assert!(at_work.ping().await.is_err(), "ended when it was done");
 }
+
+/// Where a statement is as long as those of requests at most.
+const HURRIED: &str = "CREATE FUNCTION hurried() RETURNS event_trigger LANGUAGE plpgsql AS \
+    $$BEGIN IF current_setting('statement_timeout')::interval < '5 minutes' THEN RAISE query_canceled; END IF; END$$;
+    CREATE EVENT TRIGGER hurried ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION hurried()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_may_take_longer_than_a_request() {
+    let place = Place::postgres();
+    drop(place.open().await);
+    tamper(&place, BACK).await;
+    tamper(&place, HURRIED).await;
+    drop(place.open().await);
+}
