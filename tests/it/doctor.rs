@@ -10,6 +10,7 @@ use mcp_auth_broker::time::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::doctor_stand_in::Slow;
 use crate::support::child::{Served, command, command_beside};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::free_port::free_port;
@@ -206,6 +207,21 @@ async fn a_slow_endpoint_is_not_taken_for_a_wrong_clock() {
     let steps = app::doctor(config, Variables::default(), Arc::new(SlowEndpoint(front))).await;
     let clock = steps.iter().find(|step| step.area == app::Area::Clock).unwrap();
     assert_eq!(clock.verdict, app::Verdict::Good, "{clock:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_answers_late_under_its_name_is_told() {
+    let front = Arc::new(broker().await);
+    let directory = behind(&front, "");
+    let (environment, directory) = (Environment::default(), directory.path().to_owned());
+    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.display())];
+    let loaded = load(Sources { directory, environment, overrides, file: None });
+    let config = loaded.config.as_ref().unwrap();
+    let clock = Arc::new(Slow(front, "/health", Duration::from_secs(6)));
+    let steps = app::doctor(config, Variables::default(), clock).await;
+    let told: Vec<_> = steps.iter().filter(|step| step.area == app::Area::PublicUrl).collect();
+    let late = told.iter().find(|step| step.verdict == app::Verdict::Warning).unwrap();
+    assert_eq!(late.found, "/health is answered after 6.0 s", "{told:#?}");
 }
 
 /// A token of Entra that names these application permissions.

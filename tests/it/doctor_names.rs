@@ -111,12 +111,16 @@ async fn a_name_server_that_is_slow_is_named_and_not_taken_for_a_firewall() {
     let way = ["unshare", "--mount", "sh", "-c", &mounted];
     let asks = |arguments: &[&str]| command_by_way_of(directory.path(), &way, arguments);
     let (good, found, all) = last(&asks(&["doctor", "--json", "--as-client", "mcp-remote"]));
+    // As long as it takes, and no longer than a loaded machine makes of that.
     let slow = |found: &str| {
-        found.starts_with("the name server takes 5.") && found.ends_with(" s for slow.test")
+        let took = found.strip_prefix("the name server takes ");
+        let took = took.and_then(|rest| rest.strip_suffix(" s for slow.test"));
+        took.is_some_and(|took| (5.0..19.0).contains(&took.parse::<f64>().unwrap()))
     };
     assert!(!good && slow(&found), "{all}");
     assert!(all.contains("/etc/resolv.conf"), "{all}");
-    assert!(slow(&dns(directory.path(), &way)));
+    let found = dns(directory.path(), &way);
+    assert!(slow(&found), "{found}");
     let stop = UdpSocket::bind("127.0.0.1:0").unwrap();
     stop.send_to(&[&[0; 12][..], b"\x04stop\0"].concat(), AT).unwrap();
     server.join().unwrap();

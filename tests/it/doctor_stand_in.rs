@@ -174,7 +174,7 @@ async fn what_an_endpoint_refuses_is_named() {
 
 /// To which time passes only while one path is asked: so long each time.
 #[derive(Debug)]
-struct Slow(Arc<FakeHttp>, &'static str, Duration);
+pub(crate) struct Slow(pub(crate) Arc<FakeHttp>, pub(crate) &'static str, pub(crate) Duration);
 
 impl Clock for Slow {
     fn now(&self) -> Timestamp {

@@ -17,13 +17,13 @@ impl Walk<'_> {
         let url = &self.config.server.public_url;
         let from_outside = self.client.place == Place::MakersServers;
         if from_outside {
-            let found = if url.scheme() != "https" {
-                Some(format!("{} calls by https alone", self.client.name))
-            } else {
-                let other = url.port();
-                other.map(|port| {
-                    format!("{} calls port 443 alone, and not {port}", self.client.name)
-                })
+            let name = self.client.name;
+            let found = match (url.scheme(), url.port()) {
+                ("https", None) => None,
+                ("https", Some(port)) => {
+                    Some(format!("{name} calls port 443 alone, and not {port}"))
+                }
+                _ => Some(format!("{name} calls by https alone")),
             };
             if let Some(found) = found {
                 return Err(unreachable(found));
