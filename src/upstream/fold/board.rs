@@ -89,7 +89,8 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
-    use super::super::visible::{Which, tests::having};
+    use crate::upstream::fold::visible::{Which, tests::having};
+
     use super::*;
 
     #[test]

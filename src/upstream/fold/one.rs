@@ -132,11 +132,17 @@ impl One {
         match pages(&self.server, whose, (which, Asks::ForTheCaller), kept).await {
             Ok(entries) => {
                 let last = Arc::new(Last::new(&self, (&rules, asked_at), entries));
-                key.into_iter().for_each(|key| self.lasts.keep(key, &last));
+                if let Some(key) = key {
+                    self.lasts.keep(key, &last);
+                }
                 return Some(last);
             }
             // Others may have what this caller lacks.
-            Err(NoList::OfTheCaller) => key.iter().for_each(|key| self.lasts.forget(key)),
+            Err(NoList::OfTheCaller) => {
+                if let Some(key) = &key {
+                    self.lasts.forget(key);
+                }
+            }
             Err(NoList::OfTheServer) => {
                 self.has_news(None);
                 self.rest(which, caller.request_id());

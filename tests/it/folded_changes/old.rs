@@ -28,7 +28,7 @@ type Subscribed = watch::Sender<usize>;
 async fn serve() -> (String, JoinSet<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let router = axum::Router::new().route("/mcp", post(answer).get(tell));
+    let router = axum::Router::new().route("/mcp", post(answer).get(|state| async { tell(state) }));
     let router = router.with_state(Subscribed::new(0));
     let mut running = JoinSet::new();
     running.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -53,7 +53,7 @@ async fn answer(State(subscribed): State<Subscribed>, Json(asked): Json<Value>) 
 }
 
 /// Tells of a change once all are subscribed to.
-async fn tell(State(subscribed): State<Subscribed>) -> Response {
+fn tell(State(subscribed): State<Subscribed>) -> Response {
     let mut changes = subscribed.subscribe();
     let told = stream::once(async move {
         drop(changes.wait_for(|subscribed| *subscribed == MANY).await);

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::lists::{broker, table};
 use super::{Listener, Teller};
 use crate::support::product::Product;
-use crate::support::raw_http::Request;
 use crate::support::until::until;
 
 fn tools() -> Value {
@@ -65,34 +64,4 @@ async fn one_person_does_not_have_the_places_of_all() {
     teller.has_open(64 + 32).await;
     drop(adas);
     teller.has_open(32).await;
-}
-
-/// Nor is a server asked again on their behalf, for as long as nothing looks whether the stream is read.
-#[tokio::test]
-async fn no_server_is_asked_for_who_does_not_read_and_is_revoked() {
-    let teller = Teller::start();
-    let clock = Arc::new(FixedClock::at(SystemClock.now()));
-    let client = "[outbound]\nallow_private = [\"127.0.0.1\"]\n[[authorization_server.client]]\nclient_id = \"agent\"\nsecret = \"agent-secret\"\ngrants = [\"client_credentials\"]\nscopes = [\"weather:read\"]\n";
-    let table = table("weather", &teller.url)
-        .replace("fold = true\n", "fold = true\nidentity_header = true\n");
-    let product = Product::start_at(&[client, &table].concat(), clock).await;
-    let token = product.token(&["weather:read"]);
-    let _unread = Listener::open_unread(&product, &token, &tools()).await;
-    let bob = product.token_with(&["weather:read"], |token| token.subject = "bob".parse().unwrap());
-    let mut bob = Listener::open(&product, &bob, &tools()).await;
-    bob.next().await;
-    teller.has_open(2).await;
-    let revoke = Request::new("POST", "/revoke")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("authorization", "Basic YWdlbnQ6YWdlbnQtc2VjcmV0")
-        .body(format!("token={token}"));
-    assert_eq!(product.send(revoke).await.status, 200);
-    teller.has_open(1).await;
-    // Bob's second return is later than any first one.
-    for asked in [3, 4] {
-        teller.breaks_off();
-        teller.is_asked("server/discover", asked).await;
-        teller.has_open(1).await;
-    }
-    assert_eq!(teller.asked("server/discover"), 4, "once for each, and twice more for Bob");
 }

@@ -126,11 +126,6 @@ impl Teller {
         drop(self.shared.news.send(message.to_string()));
     }
 
-    /// Ends all streams.
-    pub(super) fn breaks_off(&self) {
-        drop(self.shared.news.send(String::new()));
-    }
-
     /// Waits until so many streams are open.
     pub(super) async fn has_open(&self, wanted: usize) {
         let mut open = self.shared.open.subscribe();
@@ -211,7 +206,7 @@ fn listen(shared: Arc<Shared>, asked: &Value) -> Response {
     let events = stream::unfold(state, |(first, mut news, open)| async move {
         let message = match first {
             Some(first) => first,
-            None => news.recv().await.ok().filter(|message| !message.is_empty())?,
+            None => news.recv().await.ok()?,
         };
         Some((Ok::<_, Infallible>(format!("data: {message}\n\n")), (None, news, open)))
     });
