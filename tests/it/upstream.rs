@@ -11,6 +11,7 @@ mod draining;
 mod entra;
 mod eras;
 mod faults;
+mod in_session;
 mod limited;
 mod lost;
 mod named;
