@@ -1,5 +1,6 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
+mod alive;
 mod asked_back;
 mod asking;
 mod authority;
