@@ -253,12 +253,20 @@ mod tests {
     #[test]
     fn all_sessions_together_are_bounded() {
         let ours = Ours::default();
-        for number in 0..=MOST {
-            let now = u64::try_from(number).unwrap();
-            begin(&ours, &number.to_string(), &number.to_string(), now);
+        for number in 0..MOST {
+            let session = Session {
+                owner: number.to_be_bytes().to_vec(),
+                offers: Offers::default(),
+                changing: tokio::sync::Mutex::default(),
+                kept: Mutex::default(),
+                used: AtomicU64::new(u64::try_from(number).unwrap()),
+            };
+            ours.all().insert(number.to_string().into(), Arc::new(session));
         }
+        begin(&ours, "next", "ada", 0);
         assert_eq!(ours.all().len(), MOST);
         assert!(ours.of("0", 0).is_none(), "the one that was idle longest");
+        assert!(ours.of("next", 0).is_some());
     }
 
     #[test]
