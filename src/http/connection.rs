@@ -29,6 +29,11 @@ use super::serve::Limits;
 /// The largest head of a request, in bytes (RFC 6585 §5 beyond).
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// How long a client may leave what was sent to it unacknowledged, or its window closed: the system itself waits for a
+/// quarter of an hour, and what the connection holds is held for nobody.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
+
 /// The other end of a connection.
 #[derive(Clone)]
 struct Peer {
@@ -68,6 +73,7 @@ impl Server {
     ) {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
+        notice_who_vanishes(&stream);
         let peer = Peer { address: peer, certificate: None };
         // Each on the heap by itself: what one kind of connection needs is not held for every other.
         if let Some(acceptor) = &self.acceptor {
@@ -184,6 +190,17 @@ impl Server {
     }
 }
 
+/// A client that goes without a word (its network is gone, or its machine) is noticed by what it does not acknowledge (RFC 5482).
+fn notice_who_vanishes(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, limit);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
 fn http1(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -247,6 +264,17 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    /// What it is good for: a client that vanishes acknowledges nothing.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed_within_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        notice_who_vanishes(&stream);
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&stream).unwrap(), 60_000);
+    }
 
     #[tokio::test]
     async fn who_connects_and_says_nothing_is_not_waited_for() {

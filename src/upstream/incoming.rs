@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::outbound;
 use crate::secret_text::SecretText;
 
+use super::era::ReadStream;
 use super::events;
 use super::fault::Fault;
 use super::shown::Shown;
@@ -32,6 +33,8 @@ enum Body {
     /// The answer of a child process, until it is taken.
     Whole(Bytes),
     Child(Spoken),
+    /// What the broker makes of several streams.
+    Told(ReadStream),
 }
 
 impl Incoming {
@@ -51,6 +54,7 @@ impl Incoming {
                 let message = spoken.next(limit).await.map_err(Fault::Child)?;
                 Ok(message.map(|message| events::event(&message)))
             }
+            Body::Told(told) => Ok(told.next(limit).await.map(|message| events::event(&message))),
         }
     }
 
@@ -76,7 +80,7 @@ impl Incoming {
         match &mut self.body {
             Body::Http(incoming) => Ok(incoming.rest(most, limit).await?),
             Body::Whole(whole) => Ok(std::mem::take(whole)),
-            Body::Child(_) => Err(Fault::NotJson),
+            Body::Child(_) | Body::Told(_) => Err(Fault::NotJson),
         }
     }
 }
@@ -86,6 +90,15 @@ impl From<outbound::Incoming> for Incoming {
         let (status, headers) = (incoming.status, std::mem::take(&mut incoming.headers));
         let (before, body) = (Bytes::new(), Body::Http(incoming));
         Self { status, headers, shown: None, secret: None, before, body }
+    }
+}
+
+impl From<ReadStream> for Incoming {
+    fn from(told: ReadStream) -> Self {
+        let media = HeaderValue::from_static("text/event-stream");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media)]);
+        let (before, body) = (Bytes::new(), Body::Told(told));
+        Self { status: StatusCode::OK, headers, shown: None, secret: None, before, body }
     }
 }
 

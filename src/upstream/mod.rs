@@ -27,6 +27,7 @@ mod list;
 mod looked;
 mod lost;
 mod on_behalf_of;
+mod ours;
 mod per_user;
 mod pinned;
 mod probe;

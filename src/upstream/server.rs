@@ -101,11 +101,9 @@ impl Server {
             return self.door.refuse(&caller, "none", refusal).await;
         };
         let mut sent = headers::to_server(given);
-        // Ours stand for a server that keeps none: there is no stream, and nothing to end.
-        if session.to_str().is_ok_and(era::is_ours) {
-            let ended = method == Method::DELETE;
-            let status = if ended { StatusCode::OK } else { StatusCode::METHOD_NOT_ALLOWED };
-            return self.door.end(&caller, "none", guard::plain(status)).await;
+        // Ours stand for a server that keeps none.
+        if let Some(ours) = session.to_str().ok().filter(|id| era::is_ours(id)) {
+            return self.in_our_session((caller, presented), (method, ours)).await;
         }
         sent.insert(SESSION, session);
         let streams = method == Method::GET;

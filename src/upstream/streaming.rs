@@ -25,8 +25,12 @@ use super::session::who_takes_room;
 /// The longest that one call may take, however much is heard of it.
 const LONGEST_CALL: Duration = Duration::from_mins(10);
 
-/// How often it is asked again whether what stays open may.
+/// How often it is looked whether what stays open still may, and whether its client was told anything lately.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// After so long without anything for its client a stream says that it lives: what stands between cuts a silent one, and a
+/// client that has gone without a word is noticed by what it does not take.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// A stream of the server that is being handed on.
 struct Streaming {
@@ -37,6 +41,10 @@ struct Streaming {
     started: Duration,
     /// When it was last asked whether it may stay open; monotonic.
     asked: Duration,
+    /// When its client was last sent anything; monotonic.
+    sent: Duration,
+    /// For how long the server has said nothing.
+    silent: Duration,
     /// What comes before everything that the server says.
     first: Option<Bytes>,
     over: bool,
@@ -52,6 +60,8 @@ impl Exchange {
         let state = Streaming {
             started,
             asked: started,
+            sent: started,
+            silent: Duration::ZERO,
             first: self.translation.as_ref().and_then(|translation| translation.first()),
             exchange: self,
             incoming,
@@ -67,6 +77,7 @@ impl Exchange {
         // By itself on the heap: an idle stream would hold it twice, once for itself and once for the future of what is next.
         let stream = stream::unfold(Box::new(state), |mut state| async move {
             let next = state.next().await?;
+            state.sent = state.exchange.server.door.clock.monotonic();
             Some(((next, state.over), state))
         });
         let mut response = Response::new(Body::from_stream(Read::new(stream, of)));
@@ -103,6 +114,9 @@ impl Streaming {
                 Ok(None) => {}
                 Err(_too_large) => return Box::pin(self.fail(Fault::TooLarge)).await,
             }
+            if self.is_quiet() {
+                return Some(KEEP_ALIVE);
+            }
             let closing = self.exchange.server.closing.clone();
             let stays_open = self.stays_open();
             let translation = self.exchange.translation.as_mut();
@@ -120,8 +134,12 @@ impl Streaming {
                 },
                 // A call is waited for; this stream has nobody's answer.
                 () = closing.cancelled(), if stays_open => return None,
-                () = tokio::time::sleep(ASK_AGAIN), if stays_open => continue,
+                () = tokio::time::sleep(ASK_AGAIN) => {
+                    self.silent = self.silent.saturating_add(ASK_AGAIN);
+                    continue;
+                }
             };
+            self.silent = Duration::ZERO;
             match chunk {
                 Ok(Some(bytes)) => self.events.add(&bytes),
                 // The client opens it again if it wants to.
@@ -197,9 +215,16 @@ impl Streaming {
             expires_at.since(server.door.clock.now())
         } else {
             let spent = server.door.clock.monotonic().saturating_sub(self.started);
-            LONGEST_CALL.saturating_sub(spent).min(server.timeout)
+            let silence = server.timeout.saturating_sub(self.silent);
+            LONGEST_CALL.saturating_sub(spent).min(silence)
         };
         (!limit.is_zero()).then_some(limit)
+    }
+
+    /// Whether its client was sent nothing for long.
+    fn is_quiet(&self) -> bool {
+        let now = self.exchange.server.door.clock.monotonic();
+        now.saturating_sub(self.sent) >= QUIET
     }
 
     /// Whether what stays open may no more: its token was revoked since, or policy allows one of its resources no more.

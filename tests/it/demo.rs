@@ -103,6 +103,30 @@ async fn the_printed_tokens_see_and_may_do_what_the_guide_says() {
     assert!(demo.process.wait().unwrap().success());
 }
 
+/// Pasted into a shell, as it says.
+#[test]
+fn the_printed_commands_run_as_they_stand() {
+    let (mut process, printed) = run(&[]);
+    let mut pasted = String::new();
+    for line in printed.lines().map(Result::unwrap) {
+        pasted.extend([&*line, "\n"]);
+        if line.contains("claude mcp add") {
+            break;
+        }
+    }
+    let ran = Command::new("bash").args(["-euc", &pasted]).output().unwrap();
+    process.kill().ok();
+    process.wait().ok();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    let statuses = said.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 "));
+    let statuses: Vec<_> = statuses.map(|line| &line[..3]).collect();
+    assert_eq!(statuses, ["200", "200", "200", "403", "200", "403", "200", "401"], "{said}");
+    for told in ["It is sunny in Oslo.", "scope=\"tools:write\"", "tools:admin", "bob"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_program_is_told_the_same_in_one_line() {
     let demo = Demo::told();

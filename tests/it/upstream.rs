@@ -1,5 +1,6 @@
 //! MCP servers behind the broker: what reaches them, and what comes back.
 
+mod alive;
 mod asked_back;
 mod asking;
 mod authority;
@@ -10,8 +11,11 @@ mod decided;
 mod draining;
 mod entra;
 mod eras;
+mod failed;
 mod faults;
+mod in_session;
 mod limited;
+mod listening;
 mod lost;
 mod named;
 mod one_era;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::id::{ClientId, IdError, Issuer};
 use crate::outbound::{Outbound, OutboundConfigError, OutboundSettings};
 use crate::resource_server::{
-    IssuerSettings, KeySource, MetadataError, RequireTokenLayer, ResourceMetadata, Revocations,
-    SettingsError, Verifier, canonical, well_known_path, well_known_url,
+    IntrospectionTiming, IssuerSettings, KeySource, MetadataError, RequireTokenLayer,
+    ResourceMetadata, Revocations, SettingsError, Verifier, canonical, well_known_path,
+    well_known_url,
 };
 use crate::scope::{Scope, ScopeError};
 use crate::secret_text::SecretText;
@@ -32,8 +34,12 @@ pub struct ProtectedResourceBuilder {
     outbound: OutboundSettings,
     clock: Arc<dyn Clock>,
     revocations: Option<Arc<dyn Revocations>>,
+    remember: Duration,
     max_body_bytes: usize,
 }
+
+/// The longest that an answer about a token is remembered.
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Why a resource cannot be protected like this. All of it is found by [`ProtectedResourceBuilder::build`].
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +82,7 @@ impl ProtectedResourceBuilder {
             outbound: OutboundSettings::default(),
             clock: Arc::new(SystemClock),
             revocations: None,
+            remember: IntrospectionTiming::default().positive,
             max_body_bytes: 4 * 1024 * 1024,
         }
     }
@@ -88,8 +95,9 @@ impl ProtectedResourceBuilder {
         self.add(issuer, |_issuer| Ok(KeySource::Discovery))
     }
 
-    /// Asks this authorization server about each token (RFC 7662), opaque ones included. An answer is remembered for
-    /// some seconds. Only one authorization server can be asked.
+    /// Asks this authorization server about each token (RFC 7662), opaque ones included. That a token is good is remembered
+    /// for a minute, unless [`remember`](Self::remember) says otherwise: for so long one that is revoked goes on. That it is not
+    /// good is remembered for ten seconds. Only one authorization server can be asked.
     pub fn introspection(
         self,
         issuer: &str,
@@ -103,6 +111,14 @@ impl ProtectedResourceBuilder {
             let client_id: ClientId = client_id.parse()?;
             Ok(KeySource::Introspection { url, client_id, client_secret })
         })
+    }
+
+    /// For how long an answer of [`introspection`](Self::introspection) counts that calls a token good; never past the token's
+    /// own end, and for a day at most. [`Duration::ZERO`]: each request is asked about, so that a revocation counts at once.
+    /// Default: a minute. Of tokens whose signature is checked it says nothing: those are good until they end.
+    pub fn remember(mut self, answer: Duration) -> Self {
+        self.remember = answer.min(LONGEST);
+        self
     }
 
     /// Believes the tokens of an issuer of which more is to be said than its name: other audiences, other claims, Entra,
@@ -195,7 +211,9 @@ impl ProtectedResourceBuilder {
         metadata.resource_name = self.name;
         let published = metadata.publish()?;
         let url = well_known_url(&metadata.resource);
-        let mut verifier = Verifier::builder().clock(self.clock);
+        let timing =
+            IntrospectionTiming { positive: self.remember, ..IntrospectionTiming::default() };
+        let mut verifier = Verifier::builder().clock(self.clock).introspection_timing(timing);
         for settings in issuers {
             verifier = verifier.issuer(settings);
         }

@@ -1,7 +1,7 @@
 //! The whole of a protected resource in one value: who is believed, what is needed, where the metadata is.
 //!
 //! The parts are in [`resource_server`](crate::resource_server); this module puts them together as most services want
-//! them. See the [crate](crate) for examples.
+//! them. See the [crate] for examples.
 
 mod builder;
 mod deny;

@@ -115,7 +115,7 @@ impl Introspection {
         }
     }
 
-    /// The claims of a token that the issuer calls active.
+    /// The claims of a token that the issuer calls active, and for how long that may still be believed.
     ///
     /// Does *not* check `aud`, `iss` or dates: the caller does, as for a JWT.
     ///
@@ -128,14 +128,15 @@ impl Introspection {
         &self,
         hash: TokenHash,
         unverified: &str,
-    ) -> Result<Arc<Map<String, Value>>, TokenError> {
+    ) -> Result<(Arc<Map<String, Value>>, Duration), TokenError> {
         let now = self.clock.monotonic();
         let entry = self
             .answers
             .entry(hash)
             .or_insert_with_if(self.call(unverified), |known| known.until <= now)
             .await;
-        entry.into_value().verdict
+        let Answered { verdict, until } = entry.into_value();
+        Ok((verdict?, until.saturating_sub(self.clock.monotonic())))
     }
 
     async fn call(&self, unverified: &str) -> Answered {

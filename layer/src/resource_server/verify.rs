@@ -23,6 +23,9 @@ use super::revocation::Revocations;
 use super::secret_source::SecretSource;
 use super::token_type::refuse_other_types;
 
+/// Of a token whose answer is not remembered, for who asks when it ends.
+const SHORTEST: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Verifies access tokens. Share it by `Arc`: it owns the caches.
 #[derive(Debug)]
 pub struct Verifier {
@@ -254,21 +257,22 @@ impl AcceptedIssuer {
         now: Timestamp,
     ) -> Result<(Principal, Keep), Refusal> {
         let refuse = |error| Refusal::new(error, Some(hash.name().into()));
-        let claims = introspection.ask(hash, unverified).await.map_err(refuse)?;
+        let (claims, lasts) = introspection.ask(hash, unverified).await.map_err(refuse)?;
         if claims.get("iss").is_some_and(|iss| iss != self.settings.issuer.as_str()) {
             return Err(refuse(TokenError::UnknownIssuer));
         }
-        let keep = introspection.timing.positive;
+        // Of a token that says no end, something has to be said.
+        let without_exp = introspection.timing.positive.max(SHORTEST);
         let name = token_name(&claims, hash.name());
         let at = Circumstances {
             issuer: self.settings.issuer.clone(),
             token_name: Arc::clone(&name),
             now,
-            without_exp: Some(now.plus(keep)),
+            without_exp: Some(now.plus(without_exp)),
         };
         let verified = admit(&self.settings, (*claims).clone(), at)
             .map_err(|error| Refusal::new(error, Some(name)))?;
-        Ok((Principal::fresh(verified), self.keep(Some(keep))))
+        Ok((Principal::fresh(verified), self.keep(Some(lasts))))
     }
 
     fn keep(&self, at_most: Option<std::time::Duration>) -> Keep {

@@ -4,4 +4,6 @@
 #[cfg(test)]
 mod interface;
 #[cfg(test)]
+mod introspection;
+#[cfg(test)]
 mod protect;

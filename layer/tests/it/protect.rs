@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 mod axum_server;
 #[path = "../../../tests/it/support/tokens.rs"]
 #[expect(dead_code, reason = "the broker's tests use all of it")]
-mod tokens;
+pub(crate) mod tokens;
 
 use tokens::{ISSUER, NOW, RESOURCE, SigningKey};
 

@@ -18,7 +18,7 @@ use crate::upstream::server::Server;
 use crate::upstream::who::Who;
 
 /// The longest that a question of the broker's own takes: a client waits for it.
-const LONGEST: Duration = Duration::from_secs(10);
+pub(super) const LONGEST: Duration = Duration::from_secs(10);
 
 /// What a server said.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use super::cancel::Cancellations;
 use super::held::Held;
 use super::input::Askable;
 use super::message::{Members, request};
+use super::ours::Ours;
 use super::parameters::Parameters;
 use super::{NEW, OLD};
 use crate::upstream::fault::Fault;
@@ -52,6 +53,7 @@ pub struct Eras {
     pub(super) held: Held,
     pub(super) parameters: Parameters,
     pub(super) cancellations: Cancellations,
+    pub(super) ours: Ours,
 }
 
 /// Times are monotonic.
@@ -74,6 +76,7 @@ impl Eras {
             held: Held::default(),
             parameters: Parameters::default(),
             cancellations: Cancellations::default(),
+            ours: Ours::default(),
         }
     }
 

@@ -9,7 +9,8 @@
 //! | `initialize` | `server/discover`; its answer as an `InitializeResult`, with a session of ours by which calls can be cancelled |
 //! | `ping`, `notifications/*` | answered here; `notifications/cancelled` ends the call at the server |
 //! | lists, calls, prompts, resources, completions | the same with `_meta`, `Mcp-Method`, `Mcp-Name` and the `Mcp-Param-*` that the tool's schema names |
-//! | `logging/setLevel`, `resources/subscribe`, `resources/unsubscribe`, GET | refused: they are of a session that the server does not have |
+//! | `logging/setLevel` | kept in that session; each call in it says the level in its `_meta` |
+//! | `resources/subscribe`, `resources/unsubscribe`, GET | `subscriptions/listen`, anew at each change, of what the session subscribed to and of the lists |
 //! | a result | without `resultType`, `ttlMs`, `cacheScope` |
 //! | an `InputRequiredResult`, error `-32021` | a result with `isError`, or an error, that says what is missing |
 //!
@@ -35,14 +36,17 @@ mod cancel;
 mod detect;
 mod envelope;
 mod held;
+mod in_session;
 mod input;
 mod listen;
 mod message;
 mod new_server;
 mod old_server;
+mod ours;
 mod own;
 mod parameters;
 mod retry;
+mod stream;
 
 use std::sync::Arc;
 
@@ -61,6 +65,7 @@ use super::who::Who;
 
 pub use detect::{Era, Eras};
 
+pub(super) use in_session::{end as end_session, stream as session_stream};
 pub(super) use input::Question;
 pub(super) use listen::Filter;
 pub(super) use message::header_text;
@@ -70,6 +75,7 @@ pub(super) use own::{
     version_of,
 };
 pub(super) use retry::Parked;
+pub(super) use stream::Read as ReadStream;
 
 use detect::Speaks;
 use listen::Listening;

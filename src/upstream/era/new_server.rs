@@ -15,12 +15,15 @@ use crate::random::Random;
 use super::ask::new_request;
 use super::cancel::Ticket;
 use super::detect::Eras;
-use super::message::{META, Members, SERVER, answer, raw};
+use super::in_session;
+use super::message::{LOG_LEVEL, META, Members, SERVER, answer, raw};
+use super::ours::Offers;
 use super::{Asked, OLD, Translation, Way, Written};
 use crate::upstream::answer::json as json_response;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers::{SESSION, VERSION};
 use crate::upstream::server::Server;
+use crate::upstream::session::who_takes_room;
 use crate::upstream::who::Who;
 
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -41,6 +44,8 @@ struct Handshake {
     /// The revision that is answered.
     version: &'static str,
     session: String,
+    /// Who takes the room of the session.
+    owner: Vec<u8>,
 }
 
 /// Whether a session's id, once opened, is one of ours.
@@ -75,9 +80,9 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
         cancel(server, asked);
         return Ok(Way::Here(guard::plain(StatusCode::ACCEPTED)));
     };
-    let params = message.params::<&RawValue>().map(Members::of).unwrap_or_default();
+    let mut params = message.params::<&RawValue>().map(Members::of).unwrap_or_default();
     let handshake = match method {
-        "initialize" => Some(Handshake::new(server, &params)),
+        "initialize" => Some(Handshake::new(server, who, &params)),
         "tools/list"
         | "prompts/list"
         | "resources/list"
@@ -90,8 +95,18 @@ pub(super) async fn way(server: &Arc<Server>, who: &Who, asked: &Asked<'_>) -> R
             let body = answer(id, "result", &raw(json!({})));
             return Ok(Way::Here(json_response(StatusCode::OK, body)));
         }
+        "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
+            return in_session::way(server, who, (asked, method, &params)).await;
+        }
         _ => return Ok(Way::Here(not_found(message))),
     };
+    if !method.ends_with("/list")
+        && let Some(level) = in_session::level(server, asked)
+    {
+        let mut meta = params.members(META);
+        meta.set(LOG_LEVEL, level);
+        params.set(META, meta);
+    }
     let name = match method {
         "tools/call" | "prompts/get" => params.get::<String>("name"),
         "resources/read" => params.get::<String>("uri"),
@@ -132,17 +147,18 @@ fn cancel(server: &Server, asked: &Asked<'_>) {
     }
 }
 
-fn not_found(message: &Message<'_>) -> Response<Body> {
-    let text = "Method not found: the server behind this endpoint is of MCP 2026-07-28 and keeps no sessions";
+pub(super) fn not_found(message: &Message<'_>) -> Response<Body> {
+    let text = "Method not found: the server behind this endpoint is of MCP 2026-07-28 and does not offer it, or it needs the session that initialize gives";
     guard::error(StatusCode::OK, message.id, METHOD_NOT_FOUND, text, None)
 }
 
 impl Handshake {
     /// LG-1: the revision that the client names, or the newest of its era.
-    fn new(server: &Server, params: &Members) -> Self {
+    fn new(server: &Server, who: &Who, params: &Members) -> Self {
         let wanted = params.get::<String>("protocolVersion").unwrap_or_default();
         let version = OLD.into_iter().find(|version| *version == wanted).unwrap_or(OLD[0]);
-        Self { version, session: session_id(&*server.door.random) }
+        let owner = who_takes_room(&who.principal);
+        Self { version, session: session_id(&*server.door.random), owner }
     }
 }
 
@@ -190,21 +206,18 @@ impl ToNew {
         }
     }
 
-    /// What a server says of itself, as an `InitializeResult` (MCP 2025-11-25 lifecycle). What a session would be needed for is left out.
+    /// What a server says of itself, as an `InitializeResult` (MCP 2025-11-25 lifecycle), and the session in which it is kept.
     fn initialized(&self, handshake: &Handshake, discovered: &Members) -> Box<RawValue> {
         let offered = discovered.members("capabilities");
         let mut capabilities = Members::default();
-        for name in ["tools", "prompts", "resources"] {
-            if offered.has(name) {
-                let mut capability = offered.members(name);
-                capability.take("listChanged");
-                capability.take("subscribe");
+        for name in ["tools", "prompts", "resources", "completions", "logging"] {
+            if let Some(capability) = offered.raw(name) {
                 capabilities.set(name, capability);
             }
         }
-        if let Some(completions) = offered.raw("completions") {
-            capabilities.set("completions", completions);
-        }
+        let now = guard::millis(self.server.door.clock.monotonic());
+        let begun = (handshake.owner.clone(), Offers::of(&offered));
+        self.server.era.ours.begin(&handshake.session, begun, now);
         let mut result = Members::default();
         result.set("protocolVersion", handshake.version);
         result.set("capabilities", capabilities);

@@ -22,7 +22,7 @@ use crate::upstream::fault::Fault;
 use crate::upstream::server::Server;
 use crate::upstream::who::Who;
 
-pub(super) use back::answer_to;
+pub(super) use back::{LEVELS, answer_to};
 pub(in crate::upstream) use request::ToOld;
 
 use back::finish;

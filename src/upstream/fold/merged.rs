@@ -37,7 +37,7 @@ const GAP: Duration = Duration::from_secs(1);
 /// How often it is asked again whether the stream may stay open.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// Of nothing to tell, until the client hears that the stream lives.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Whose stream it is, and what it takes to tell.
 pub(super) struct Client {
@@ -95,8 +95,8 @@ pub(super) struct Merged {
     over: bool,
     /// When it was looked for what there is to tell, if that is not long ago.
     looked_at: Option<Instant>,
-    /// When it was sent anything.
-    heard_at: Instant,
+    /// When it was sent anything; monotonic.
+    heard_at: Duration,
     held: Held,
 }
 
@@ -104,6 +104,7 @@ impl Merged {
     pub(super) fn new(client: Client, subject: Subject, held: Held) -> Self {
         let Subject { wanted, followed, updates, boards, expected } = subject;
         let policy = &client.around.policy;
+        let heard_at = client.clock.monotonic();
         Self {
             rules: policy.current(),
             seen: boards.each_ref().map(|board| Arc::clone(&board.borrow())),
@@ -117,7 +118,7 @@ impl Merged {
             waiting: VecDeque::new(),
             over: false,
             looked_at: None,
-            heard_at: Instant::now(),
+            heard_at,
             held,
         }
     }
@@ -139,7 +140,7 @@ impl Merged {
     /// What the client gets next; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         let next = self.message().await;
-        self.heard_at = Instant::now();
+        self.heard_at = self.client.clock.monotonic();
         next
     }
 
@@ -164,7 +165,8 @@ impl Merged {
                 self.looked_at = Some(Instant::now());
                 continue;
             }
-            if self.heard_at.elapsed() >= SILENCE {
+            let quiet = self.client.clock.monotonic().saturating_sub(self.heard_at);
+            if quiet >= SILENCE {
                 return Some(KEEP_ALIVE);
             }
             self.wait().await;

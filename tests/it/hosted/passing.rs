@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{READ, ask, call, said, start, start_in, text, until};
 use crate::support::product::{Wire, mcp};
+use crate::support::raw_http::Request;
 use crate::upstream::{PATH, token};
 
 #[tokio::test]
@@ -173,6 +174,20 @@ async fn a_child_of_the_new_revision_has_streams() {
     let params = json!({ "name": "get_pid", "arguments": {} });
     let call = mcp(Wire::Modern, Some(&token), "tools/call", params).path(PATH);
     assert!(text(&product.send(call).await).parse::<u32>().is_ok());
+}
+
+/// An old client listens to it in a session of the broker's.
+#[tokio::test]
+async fn an_old_client_is_told_of_the_lists_of_a_child_of_the_new_revision() {
+    let product = start(&[("MODE", "modern")], "").await;
+    let hello = ask(&product, "initialize", json!({})).await;
+    assert_eq!(hello.json()["result"]["capabilities"], json!({ "tools": { "listChanged": true } }));
+    let get = Request::new("GET", PATH)
+        .header("authorization", &format!("Bearer {}", token(&product, &READ)))
+        .header("mcp-session-id", &hello.header("mcp-session-id"));
+    let all = messages(&product.send(get).await.body);
+    let told = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+    assert_eq!(all, [told]);
 }
 
 /// Servers made with older libraries end when they hear anything before `initialize`.

@@ -71,7 +71,7 @@ while IFS= read -r line; do
   case $line in
     *'"method":"server/discover"'*)
       case $MODE in
-        modern) answer '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"}' ;;
+        modern | listening) answer '{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true}},"ttlMs":0,"cacheScope":"public"}' ;;
         strict) exit 1 ;;
         *) fail ;;
       esac ;;
@@ -85,7 +85,7 @@ while IFS= read -r line; do
       note subscriptions/acknowledged "\"notifications\":{},$mine"
       note tools/list_changed '"_meta":{"io.modelcontextprotocol/subscriptionId":999}'
       note tools/list_changed "$mine"
-      note cancelled "\"requestId\":$id" ;;
+      [ "$MODE" = listening ] || note cancelled "\"requestId\":$id" ;;
     *'"method":"notifications/'*) ;;
     *) fail ;;
   esac

@@ -30,7 +30,8 @@ async fn an_old_client_shakes_hands_with_a_server_that_knows_no_handshake() {
     let result = &last(&answer)["result"];
     assert_eq!(result["protocolVersion"], "2025-06-18");
     assert_eq!(result["instructions"], "Ask for the weather.");
-    assert_eq!(result["capabilities"], json!({ "tools": {}, "resources": {} }));
+    let offered = json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true }, "logging": {} });
+    assert_eq!(result["capabilities"], offered);
     assert!(result["serverInfo"]["name"].is_string(), "{result}");
     assert!(answer.header("mcp-session-id").contains(".broker-"), "{answer:?}");
     let ping = behind.rpc(Wire::Legacy, "ping", json!({})).await;
@@ -106,9 +107,9 @@ async fn an_old_client_cancels_a_call_at_a_new_server() {
     behind.product.audited(|event| event["payload"]["status"] == "cancelled").await;
 }
 
-/// What only a session could carry.
+/// What only a session can carry, without one; and what is of another era.
 #[tokio::test]
-async fn an_old_client_is_refused_what_a_server_without_sessions_has_not() {
+async fn an_old_client_is_refused_what_needs_a_session_that_it_does_not_name() {
     let behind = Translated::start(Speaks::New).await;
     for (method, params) in [
         ("logging/setLevel", json!({ "level": "info" })),
@@ -132,7 +133,7 @@ async fn a_new_client_discovers_a_server_that_only_shakes_hands() {
     assert_eq!(result["supportedVersions"][0], "2026-07-28");
     assert_eq!(
         result["capabilities"],
-        json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true } })
+        json!({ "tools": { "listChanged": true }, "resources": { "subscribe": true }, "logging": {} })
     );
     assert_eq!(result["instructions"], "Ask for the weather.");
     assert_eq!(

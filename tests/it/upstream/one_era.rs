@@ -9,14 +9,16 @@ use rmcp::model::{
     InputRequiredResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
     ServerCapabilities, ServerConfig, ServerNotification, ServerRequest, SubscribeRequestParams,
+    SubscriptionFilter,
 };
-use rmcp::service::{NotificationContext, RequestContext};
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::behind::{PATH, broker, token};
@@ -35,6 +37,8 @@ pub(super) enum Speaks {
 struct OneEra {
     speaks: Speaks,
     seen: Arc<Mutex<Vec<String>>>,
+    /// What it tells all who listen.
+    changes: broadcast::Sender<Value>,
 }
 
 fn wire<T: DeserializeOwned>(value: Value) -> T {
@@ -125,12 +129,14 @@ impl ServerHandler for OneEra {
         Cow::Owned(known.filter(|version| version.has_initialize() == old).cloned().collect())
     }
 
+    #[expect(deprecated, reason = "servers of both eras still have a log")]
     fn get_info(&self) -> ServerConfig {
         let all = ServerCapabilities::builder()
             .enable_tools()
             .enable_tool_list_changed()
             .enable_resources()
-            .enable_resources_subscribe();
+            .enable_resources_subscribe()
+            .enable_logging();
         ServerConfig::new(all.build()).with_instructions("Ask for the weather.")
     }
 
@@ -182,6 +188,15 @@ impl ServerHandler for OneEra {
                     self.seen.lock().unwrap().iter().filter(|seen| *seen == "get_visited").count();
                 visited(calls)
             }
+            "get_logged" => {
+                let level = context.meta.log_level().map(|level| json!(level));
+                let level = level.and_then(|level| level.as_str().map(str::to_owned));
+                if level.is_some() {
+                    let log = json!({ "method": "notifications/message", "params": { "level": "error", "data": "for a log" } });
+                    context.peer.send_notification(wire(log)).await.unwrap();
+                }
+                Ok(text(&level.unwrap_or_default()))
+            }
             "get_slow" => {
                 context.ct.cancelled().await;
                 self.note("cancelled");
@@ -223,6 +238,32 @@ impl ServerHandler for OneEra {
         Ok(result.into())
     }
 
+    /// In the new era: of all but one city.
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        let mut filter = requested.supported_by(&self.get_info().capabilities);
+        if let Some(uris) = &mut filter.resource_subscriptions {
+            uris.retain(|uri| uri != "city:atlantis");
+        }
+        Some(filter)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut changes = self.changes.subscribe();
+        self.note(&format!("listen {}", json!(context.accepted())));
+        loop {
+            tokio::select! {
+                () = context.cancelled() => {
+                    self.note("left");
+                    return Ok(());
+                }
+                change = changes.recv() => drop(context.sink().send(wire(change.unwrap())).await),
+            }
+        }
+    }
+
     async fn subscribe(
         &self,
         request: SubscribeRequestParams,
@@ -256,7 +297,8 @@ impl Translated {
     }
 
     pub(super) async fn start_with(speaks: Speaks, table: &str) -> Self {
-        let server = OneEra { speaks, seen: Arc::default() };
+        let (seen, (changes, _)) = (Arc::default(), broadcast::channel(16));
+        let server = OneEra { speaks, seen, changes };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let mut running = JoinSet::new();
@@ -272,6 +314,15 @@ impl Translated {
         let listener = TcpListener::bind(address).await.unwrap();
         self.server.speaks = speaks;
         self.running.spawn(serve(listener, self.server.clone()));
+    }
+
+    /// The server tells all who listen of this.
+    pub(super) fn tells(&self, method: &str, uri: Option<&str>) {
+        let mut change = json!({ "method": format!("notifications/{method}") });
+        if let Some(uri) = uri {
+            change["params"] = json!({ "uri": uri });
+        }
+        self.server.changes.send(change).unwrap();
     }
 
     /// What the server was asked.

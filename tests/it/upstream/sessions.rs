@@ -7,8 +7,7 @@ use tokio::task::JoinSet;
 
 use super::behind::{GET, PATH, broker, token};
 use super::draining::server;
-use super::one_era::{Speaks, Translated};
-use crate::support::audit::{LIMIT, assert_one_terminal_per_request};
+use crate::support::audit::LIMIT;
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp};
 use crate::support::raw_http::Request;
@@ -171,21 +170,4 @@ async fn a_second_stream_of_a_session_is_one_of_its_own() {
     assert_eq!(*gone.unwrap().unwrap(), 1);
     let waits = tokio::time::timeout(std::time::Duration::from_millis(100), other.chunk()).await;
     assert!(waits.is_err(), "it has ended with the first: {waits:?}");
-}
-
-// LG-3
-#[tokio::test]
-async fn a_session_that_stands_for_a_server_without_sessions_has_no_stream_and_can_be_ended() {
-    let behind = Translated::start(Speaks::New).await;
-    let session = behind.rpc(Wire::Legacy, "initialize", json!({})).await.header("mcp-session-id");
-    let own = token(&behind.product, &["weather:read"]);
-    let before = behind.seen();
-    for (method, status) in [("GET", 405), ("GET", 405), ("DELETE", 200), ("PUT", 405)] {
-        let request = Request::new(method, PATH)
-            .header("authorization", &format!("Bearer {own}"))
-            .header("mcp-session-id", &session);
-        assert_eq!(behind.product.send(request).await.status, status, "{method}");
-    }
-    assert_eq!(behind.seen(), before, "the server was not asked");
-    assert_one_terminal_per_request(&behind.product.audit_lines());
 }

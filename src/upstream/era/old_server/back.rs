@@ -18,7 +18,7 @@ use super::request::{Progress, ToOld};
 use super::{INVALID_PARAMS, METHOD_NOT_FOUND};
 
 /// From the least to the most severe (RFC 5424 §6.2.1).
-const LEVELS: [&str; 8] =
+pub(in crate::upstream::era) const LEVELS: [&str; 8] =
     ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// What each result of the new era says (TR-17, TR-18, TR-19).
