@@ -179,6 +179,7 @@ impl Maker {
             claims: ClaimMap { subject, username, name, email, groups, groups_prefix, prefixes },
             require: settings.require,
             stored: true,
+            standing: settings.standing,
         })
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    Administrators, CertificatesAsked, IdentityProviderView, NamedCredential, Operations,
-    ProviderClaimNames, ProviderSecret, Settings,
+    Administrators, CertificatesAsked, IdentityProviderView, NamedCredential,
+    Operations, ProviderClaimNames, ProviderSecret, Settings,
 };
 use crate::config::{self, Config, UpstreamNamedCredential};
 use crate::login_provider::AdministratorGroups;
@@ -63,6 +63,7 @@ fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
         groups_prefix: known.claims.groups_prefix.clone(),
         required_claims: known.require.keys().cloned().collect(),
         require: known.require.clone(),
+        standing: known.standing,
         created_at: None,
         disabled_at: None,
     };

@@ -57,5 +57,6 @@ pub(super) fn settings(
         claims: ClaimMap { subject, username, name, email, groups, groups_prefix, prefixes },
         require: provider.require.clone(),
         stored: false,
+        standing: provider.standing,
     }
 }

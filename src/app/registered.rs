@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::admin::{OnToolFlaw, ProxySettings, ServerEra};
+use crate::authorization_server::AuthorizationServer;
 use crate::broker::Profile;
 use crate::config::{Config, UpstreamCredential, UpstreamNamedCredential};
 use crate::connections::{Connections, ServerSettings};
@@ -69,6 +70,8 @@ pub(super) struct ForCallers {
     pub(super) profiles: Vec<Profile>,
     /// `None` where people connect no accounts.
     pub(super) connections: Option<Connections>,
+    /// `None` where nobody logs in here.
+    pub(super) server: Option<AuthorizationServer>,
 }
 
 /// As they were last read, with what is kept of each for as long as it stays the same.
@@ -238,7 +241,8 @@ impl Registered {
         let Some(known) = self.named(proxy, url) else { return Ok(None) };
         let from = (&self.config, &self.behind.ring, self.for_callers.profiles.as_slice());
         let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        let theirs = (self.for_callers.connections.as_ref(), &self.behind.addresses);
+        let ForCallers { connections, server, .. } = &self.for_callers;
+        let theirs = (connections.as_ref(), &self.behind.addresses, server.as_ref());
         let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, theirs);
         materials.shown(&known.credential, (&row.id, Some(url)))
     }

@@ -126,6 +126,7 @@ impl AuditEvent {
             | Self::ApprovalRefuse { .. }
             | Self::ApprovalNotify { .. }
             | Self::LogoutNotify { .. }
+            | Self::DisownElsewhere { .. }
             | Self::ConfigReload { .. }
             | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }
@@ -180,6 +181,7 @@ impl AuditEvent {
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutNotify { .. }
+            | Self::DisownElsewhere { .. }
             | Self::PasswordSet {}
             | Self::ConsentWithdraw { .. }
             | Self::AccountEnd { .. }

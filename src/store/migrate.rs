@@ -29,10 +29,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0018.sql"),
     include_str!("schema/0019.sql"),
     include_str!("schema/0020.sql"),
+    include_str!("schema/0021.sql"),
 ];
 
 /// The newest schema that this version knows.
-pub(super) const KNOWN: i64 = 20;
+pub(super) const KNOWN: i64 = 21;
 
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, \
                         organisation TEXT NOT NULL DEFAULT 'default', digest BLOB NOT NULL)";

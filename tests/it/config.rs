@@ -9,6 +9,7 @@ mod client_hosts;
 mod layers;
 mod parts;
 mod production;
+mod standing;
 
 /// A working directory with a settings file.
 struct Place {

@@ -16,9 +16,10 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
     Administrators, AuthorizationServer, Client, ClientError, ConfiguredClient, ExchangeRules,
-    Form, Grantable, KeyRing, NewAuthorizationServer, OAuthError, OwnResource, PersonFacts, Rates,
-    Registration, SecondFactor, Sender, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
-    SiteShares, UsedAt, authenticate, find_client, registration_routes,
+    Form, Grantable, IdentityProviders, KeyRing, NewAuthorizationServer, OAuthError, OwnResource,
+    PersonFacts, Rates, Registration, SecondFactor, Sender, ServerSecret, Settings,
+    SigningAlgorithm, SigningKeys, SiteShares, UsedAt, authenticate, find_client,
+    registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::host_trust::HostTrusts;
@@ -26,7 +27,7 @@ use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{self, Database, StoreSettings};
-use crate::time::{FixedClock, Timestamp};
+use crate::time::{Clock, FixedClock, Timestamp};
 
 pub(super) const NOW: i64 = 1_800_000_000;
 
@@ -83,10 +84,13 @@ impl Site {
         let store = store::open(&path, clock.clone()).await.unwrap();
         let mut settings = settings();
         change(&mut settings);
+        let around: Arc<dyn Clock> = clock.clone();
+        let providers = IdentityProviders::new(&settings.public_url, &outbound, &around);
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
             keys: Arc::new(KeyRing::new(keys.unwrap())),
+            providers,
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

@@ -258,6 +258,7 @@ mod tests {
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
             stored: false,
+            standing: crate::login_provider::Standing::default(),
         }
     }
 

@@ -58,4 +58,6 @@ mod signing;
 mod sites;
 mod start_again;
 mod stored_providers;
+mod vouching;
+mod vouching_id_tokens;
 mod waiting;

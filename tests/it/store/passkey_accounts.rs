@@ -274,7 +274,8 @@ async fn old_rows_keep_working(place: Place) {
     let back = "DROP INDEX revocations_ending; DROP INDEX grants_resource; DROP INDEX consents_client; \
         DROP INDEX consents_resource; ALTER TABLE revocations DROP COLUMN ending; \
         ALTER TABLE revocations DROP COLUMN ended_before; ALTER TABLE revocations DROP COLUMN ending_reason; \
-        ALTER TABLE users DROP COLUMN passkey_login; DELETE FROM schema_versions WHERE version >= 19;";
+        ALTER TABLE users DROP COLUMN passkey_login; DROP TABLE provider_tokens; \
+        ALTER TABLE identities DROP COLUMN logged_in_at; DELETE FROM schema_versions WHERE version >= 19;";
     tamper(&place, back).await;
     let store = place.open().await;
     assert_eq!(found(&store, ada).await.own_login, OwnLogin::Password("$1".to_owned()));
