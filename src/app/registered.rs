@@ -216,6 +216,10 @@ impl Registered {
             tracing::warn!(server, "upstream.registered_unreadable");
             return Ok(None);
         };
+        if !proxy.is_bound_as_it_asks(operations::bound_tokens(&self.config)) {
+            tracing::warn!(server, "upstream.registered_without_bound_tokens");
+            return Ok(None);
+        }
         let Some(credential) = self.credential(row, &proxy, &url)? else {
             tracing::warn!(server, "upstream.registered_without_its_credential");
             return Ok(None);
@@ -317,7 +321,7 @@ impl Registered {
             identity: self.identity(kept)?,
             timeout,
             max_response_bytes,
-            binding: (name.base.clone(), false),
+            binding: (name.base.clone(), kept.proxy.dpop_required),
         };
         let issuers = token_issuers(&self.config);
         let known = (Arc::clone(verifier), issuers);

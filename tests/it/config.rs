@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mcp_auth_broker::config::{Deployment, Environment, Finding, Loaded, Severity, Sources, load};
 
+mod binding;
 mod check;
 mod client_hosts;
 mod layers;

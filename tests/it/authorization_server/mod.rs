@@ -23,6 +23,7 @@ mod device;
 mod discovered;
 mod dpop;
 mod dpop_challenge;
+mod dpop_servers;
 mod exchange;
 mod explain;
 mod faults;
