@@ -209,7 +209,8 @@ async fn who_is_gone_there_is_refused_here_and_what_they_had_ends_once_over_two_
     assert_eq!(world.idp.asked_with(), ["rt-CANARY-1"], "one asks");
     let ended = world.events("person.disowned_elsewhere");
     assert_eq!(ended.len(), 1, "{ended:?}");
-    let said = (&ended[0]["provider"], &ended[0]["sessions"], &ended[0]["grants"]);
+    let said = &ended[0]["payload"];
+    let said = (&said["provider"], &said["sessions"], &said["grants"]);
     assert_eq!(said, (&json!("partner"), &json!(1), &json!(2)), "{ended:?}");
     assert_eq!(browser.get("/account").await.header("location"), "/login");
     let logs = world.brokers.iter().flat_map(Product::audit_lines).collect::<String>();
