@@ -1,6 +1,10 @@
 //! What holds of every identity provider at which people log in, wherever it is written down.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Where anybody gets an account.
 const OPEN_TO_ALL: [&str; 5] = [
@@ -27,12 +31,106 @@ pub fn is_every_tenant(issuer: &str) -> bool {
     entra && EVERY_TENANT.iter().any(|part| issuer.contains(part))
 }
 
+/// Whether it gives refresh tokens for `access_type=offline` rather than for the scope `offline_access` of OIDC Core §11.
+#[must_use]
+pub fn gives_by_access_type(issuer: &str) -> bool {
+    issuer.trim_end_matches('/') == "https://accounts.google.com"
+}
+
 /// What the names of a provider's groups may begin with here. With one colon, at the end: none begins another one.
 #[must_use]
 pub fn is_groups_prefix(text: &str) -> bool {
     let name = text.strip_suffix(':').unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// For how long what a provider said of somebody who logged in there is enough, when a client of theirs refreshes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Standing {
+    /// So long after somebody last logged in there, refreshing answers `invalid_grant` until they do again: a day at least.
+    /// Unset: grants end by themselves alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_login_age_seconds: Option<u32>,
+    /// Whether the refresh token that the provider gives with a log-in is kept, sealed, to ask it again whether it stands by
+    /// that person, and in which groups they are.
+    pub keep_tokens: bool,
+    /// With `keep_tokens`: it is asked at a refresh when its last word is older than this, 60 to 86400.
+    pub ask_again_seconds: u32,
+    /// With `keep_tokens`: a last word that is older than this counts no more, be the provider away, or were there no token to
+    /// ask it with. At least `ask_again_seconds`, and 30 days at most.
+    pub unanswered_seconds: u32,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            max_login_age_seconds: None,
+            keep_tokens: false,
+            ask_again_seconds: 3600,
+            unanswered_seconds: 86_400,
+        }
+    }
+}
+
+/// What is wrong with a [`Standing`], and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandingFault {
+    /// The name of the field.
+    pub field: &'static str,
+    /// What it has.
+    pub found: u32,
+    /// What is wrong.
+    pub problem: &'static str,
+    /// What it may have.
+    pub allowed: &'static str,
+}
+
+impl Standing {
+    /// Refreshing is over for who has not logged in there for so long.
+    #[must_use]
+    pub fn max_login_age(&self) -> Option<Duration> {
+        self.max_login_age_seconds.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// A last word that is older is asked for anew.
+    #[must_use]
+    pub fn ask_again(&self) -> Duration {
+        Duration::from_secs(self.ask_again_seconds.into())
+    }
+
+    /// A last word that is older counts no more.
+    #[must_use]
+    pub fn unanswered(&self) -> Duration {
+        Duration::from_secs(self.unanswered_seconds.into())
+    }
+
+    /// The first that nobody could mean. A browser session is no older than half a day: whoever has one has logged in within
+    /// the shortest `max_login_age_seconds`.
+    #[must_use]
+    pub fn fault(&self) -> Option<StandingFault> {
+        let fault =
+            |field, found, problem, allowed| Some(StandingFault { field, found, problem, allowed });
+        match *self {
+            Self { max_login_age_seconds: Some(age @ ..86_400), .. } => {
+                fault("max_login_age_seconds", age, "is too short", "a day (86400) at least")
+            }
+            Self { ask_again_seconds: often @ (..60 | 86_401..), .. } => {
+                fault("ask_again_seconds", often, "is out of range", "60 to 86400")
+            }
+            Self { unanswered_seconds: long @ 2_592_001.., .. } => {
+                fault("unanswered_seconds", long, "is too long", "30 days (2592000) at most")
+            }
+            Self { unanswered_seconds: long, ask_again_seconds, .. }
+                if long < ask_again_seconds =>
+            {
+                let problem = "is shorter than ask_again_seconds: nobody could refresh";
+                fault("unanswered_seconds", long, problem, "ask_again_seconds at least")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Groups whose members administer this broker. Nobody comes to through a provider of the store: a group that begins as
@@ -88,6 +186,35 @@ mod tests {
         assert!(clone.include(["staff", "partner:ops"]) && !clone.include(["staff"]));
         groups.leave_out(["partner:".to_owned()]);
         assert!(!clone.include(["partner:ops"]) && clone.include(["partner:ops", "ops"]));
+    }
+
+    #[test]
+    fn a_word_of_a_provider_holds_for_a_time_that_somebody_could_mean() {
+        let fault = |change: fn(&mut Standing)| {
+            let mut standing = Standing::default();
+            change(&mut standing);
+            standing.fault().map(|fault| fault.field)
+        };
+        assert_eq!(fault(|_| {}), None);
+        assert_eq!(fault(|it| it.max_login_age_seconds = Some(86_400)), None);
+        assert_eq!(
+            fault(|it| it.max_login_age_seconds = Some(86_399)),
+            Some("max_login_age_seconds")
+        );
+        for wrong in [59, 86_401] {
+            let standing = Standing { ask_again_seconds: wrong, ..Standing::default() };
+            assert_eq!(standing.fault().map(|fault| fault.field), Some("ask_again_seconds"));
+        }
+        assert_eq!(fault(|it| it.unanswered_seconds = 3600), None);
+        assert_eq!(fault(|it| it.unanswered_seconds = 3599), Some("unanswered_seconds"));
+        assert_eq!(fault(|it| it.unanswered_seconds = 2_592_001), Some("unanswered_seconds"));
+    }
+
+    // RFC 6749 §6
+    #[test]
+    fn google_gives_refresh_tokens_in_its_own_way() {
+        assert!(gives_by_access_type("https://accounts.google.com"));
+        assert!(!gives_by_access_type("https://accounts.google.com.example"));
     }
 
     #[test]

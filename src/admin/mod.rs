@@ -12,12 +12,13 @@ mod operations;
 pub use api::{document_routes, routes, unrecorded};
 pub use error::AdminError;
 pub use operations::{
-    Actor, Administrators, ApprovalView, CertificatesAsked, ClientChange, ClientView, GrantView,
-    IdentityProviderChange, IdentityProviderView, KeyControl, KeyFault, KeyView, LogControl,
-    LogLevel, LogLevelView, NamedCredential, NewClient, NewIdentityProvider, NewRegistrationToken,
-    NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery, PasskeyView,
-    PolicyControl, PolicyView, ProviderClaimNames, ProviderControl, ProviderEnded, ProviderFault,
-    ProviderSecret, ProviderSettings, ProxySettings, RegistrationTokenView, ReloadFault,
-    SecondFactorView, ServerChange, ServerEra, ServerView, Serving, Settings, ShadowDifference,
-    Shown, SigningKeyView, ToolDifference, ToolPinDetail, ToolPinView, UserChange, UserView,
+    Actor, Administrators, ApprovalView, BoundTokens, CertificatesAsked, ClientChange, ClientView,
+    GrantView, IdentityProviderChange, IdentityProviderView, KeyControl, KeyFault, KeyView,
+    LogControl, LogLevel, LogLevelView, NamedCredential, NewClient, NewIdentityProvider,
+    NewRegistrationToken, NewServer, NewToolApproval, NewUser, OnToolFlaw, Operations, PageQuery,
+    PasskeyView, PolicyControl, PolicyView, ProviderClaimNames, ProviderControl, ProviderEnded,
+    ProviderFault, ProviderSecret, ProviderSettings, ProxySettings, RegistrationTokenView,
+    ReloadFault, SecondFactorView, ServerChange, ServerEra, ServerView, Serving, Settings,
+    ShadowDifference, Shown, SigningKeyView, ToolDifference, ToolPinDetail, ToolPinView,
+    UserChange, UserView,
 };

@@ -182,10 +182,10 @@ impl App {
         let closing = CancellationToken::new();
         let from = (&config, &ring, graph.profiles.as_slice());
         let addresses = Arc::new(Addresses::new(&store));
-        let theirs = (connected.as_ref(), &addresses);
+        let theirs = (connected.as_ref(), &addresses, mounted.server.as_ref());
         let materials = Materials::new(from, (&secrets, &outbound), &around, theirs);
         let (profiles, connections) = (graph.profiles.clone(), connected.clone());
-        let for_callers = ForCallers { profiles, connections };
+        let for_callers = ForCallers { profiles, connections, server: mounted.server.clone() };
         let rules = (&policy, &approvals, (&outages, &closing));
         let known = (for_servers, revocations(&config, &store)?, beside_ours);
         let behind = servers::Shared::new(&materials, (&store, known), rules, &encryption)?;

@@ -190,6 +190,7 @@ impl Maker {
             },
             require: settings.require,
             stored: true,
+            standing: settings.standing,
         })
     }
 

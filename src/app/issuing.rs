@@ -310,6 +310,7 @@ pub(super) async fn mount(from: Materials<'_>) -> Result<Mounted, AppError> {
         settings,
         store: from.store,
         keys: Arc::clone(&ring),
+        providers: providers.providers(),
         secret: from.encryption,
         clock: from.clock,
         random: from.random,

@@ -31,6 +31,7 @@ mod folded;
 mod follow_keys;
 mod graph;
 mod held_back;
+mod id_tokens;
 mod identity_providers;
 mod issuers;
 mod issuing;
@@ -230,6 +231,7 @@ impl App {
         watched::spawn(&mut tasks, (listening, self.traces), &self.health, &self.drain);
         tasks.spawn(self.reloader.run(self.drain.clone()));
         tasks.spawn(self.limits.keep(self.drain.clone().cancelled_owned()));
+        let settling = self.authorization_server.clone();
         match self.authorization_server {
             Some(server) => {
                 tasks.spawn(server.clone().tell_of_logouts(self.drain.clone()));
@@ -265,6 +267,9 @@ impl App {
         }
         if let Some(connected) = self.connected {
             tasks.spawn(async move { connected.settle().await });
+        }
+        if let Some(server) = settling {
+            tasks.spawn(async move { server.settle().await });
         }
         while tasks.join_next().await.is_some() {}
         self.auditor.close(Duration::from_secs(10)).await.map_err(AppError::Audit)

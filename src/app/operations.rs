@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::admin::{
-    Administrators, CertificatesAsked, IdentityProviderView, NamedCredential, Operations,
-    ProviderClaimNames, ProviderSecret, Settings,
+    Administrators, BoundTokens, CertificatesAsked, IdentityProviderView, NamedCredential,
+    Operations, ProviderClaimNames, ProviderSecret, Settings,
 };
-use crate::config::{self, Config, UpstreamNamedCredential};
+use crate::config::{self, Config, Dpop, UpstreamNamedCredential};
 use crate::login_provider::AdministratorGroups;
 use crate::random::{Random, SystemRandom};
 use crate::time::{Clock, SystemClock};
@@ -31,8 +31,17 @@ pub(super) fn settings(config: &Config) -> Settings {
         identity_providers: identity_providers(config),
         provider_secrets: provider_secrets(config),
         client_certificates: certificates_asked(config),
-        dpop: config.resource_server.dpop != config::Dpop::Off,
+        bound_tokens: bound_tokens(config),
         client_hosts: config.authorization_server.client_hosts.clone(),
+    }
+}
+
+/// Which tokens are bound to keys of their clients.
+pub(super) const fn bound_tokens(config: &Config) -> BoundTokens {
+    match config.resource_server.dpop {
+        Dpop::Off => BoundTokens::None,
+        Dpop::Allowed => BoundTokens::Some,
+        Dpop::Required => BoundTokens::All,
     }
 }
 
@@ -65,6 +74,7 @@ fn identity_providers(config: &Config) -> Vec<IdentityProviderView> {
         roles_prefix: known.claims.roles_prefix.clone(),
         required_claims: known.require.keys().cloned().collect(),
         require: known.require.clone(),
+        standing: known.standing,
         created_at: None,
         disabled_at: None,
     };

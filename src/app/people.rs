@@ -65,5 +65,6 @@ pub(super) fn settings(
         },
         require: provider.require.clone(),
         stored: false,
+        standing: provider.standing,
     }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::admin::{OnToolFlaw, ProxySettings, ServerEra};
+use crate::authorization_server::AuthorizationServer;
 use crate::broker::Profile;
 use crate::config::{Config, UpstreamCredential, UpstreamNamedCredential};
 use crate::connections::{Connections, ServerSettings};
@@ -69,6 +70,8 @@ pub(super) struct ForCallers {
     pub(super) profiles: Vec<Profile>,
     /// `None` where people connect no accounts.
     pub(super) connections: Option<Connections>,
+    /// `None` where nobody logs in here.
+    pub(super) server: Option<AuthorizationServer>,
 }
 
 /// As they were last read, with what is kept of each for as long as it stays the same.
@@ -215,6 +218,10 @@ impl Registered {
             tracing::warn!(server, "upstream.registered_unreadable");
             return Ok(None);
         };
+        if !proxy.is_bound_as_it_asks(operations::bound_tokens(&self.config)) {
+            tracing::warn!(server, "upstream.registered_without_bound_tokens");
+            return Ok(None);
+        }
         let Some(credential) = self.credential(row, &proxy, &url)? else {
             tracing::warn!(server, "upstream.registered_without_its_credential");
             return Ok(None);
@@ -240,7 +247,8 @@ impl Registered {
         let Some(known) = self.named(proxy, url) else { return Ok(None) };
         let from = (&self.config, &self.behind.ring, self.for_callers.profiles.as_slice());
         let around = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.random));
-        let theirs = (self.for_callers.connections.as_ref(), &self.behind.addresses);
+        let ForCallers { connections, server, .. } = &self.for_callers;
+        let theirs = (connections.as_ref(), &self.behind.addresses, server.as_ref());
         let materials = Materials::new(from, (&self.secrets, &self.outbound), &around, theirs);
         materials.shown(&known.credential, (&row.id, Some(url)))
     }
@@ -315,7 +323,7 @@ impl Registered {
             identity: self.identity(kept)?,
             timeout,
             max_response_bytes,
-            binding: (name.base.clone(), false),
+            binding: (name.base.clone(), kept.proxy.dpop_required),
         };
         let issuers = token_issuers(&self.config);
         let known = (Arc::clone(verifier), issuers);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::authorization_server::{
-    KeyEncryptionKey, Resealing, ServerSecret, authenticator_context, signing_key_context,
+    KeyEncryptionKey, Resealing, ServerSecret, authenticator_context, provider_tokens_context,
+    signing_key_context,
 };
 use crate::config::Config;
 use crate::connections::{account_context, client_context};
@@ -190,6 +191,7 @@ fn context(place: SealedPlace, row: &SealedRow) -> String {
         SealedPlace::EndedAccounts => {
             account_context(first, second.split_once(' ').map_or(second, |(server, _)| server))
         }
+        SealedPlace::ProviderTokens => provider_tokens_context(first, second),
         SealedPlace::UpstreamClients => client_context(first),
         SealedPlace::Approvals => approvals::CONTEXT.to_owned(),
     }

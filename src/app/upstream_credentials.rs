@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use url::Url;
 
-use crate::authorization_server::{KeyRing, NewIdentityToken};
+use crate::authorization_server::{AuthorizationServer, KeyRing, NewIdentityToken};
 use crate::broker::Profile;
 use crate::config::{
     Config, SecretSource, UpstreamCredential, UpstreamExchange, UpstreamIdJag, UpstreamServer,
@@ -26,13 +26,14 @@ use crate::secret_text::SecretText;
 use crate::time::{Budget, Clock};
 use crate::token::{CredentialSource, Freshness, ProviderTokens};
 use crate::upstream::{
-    CallerTokens, ClientCredentials, Credential, How, IdJag, Identity, OnBehalfOf, PerUser,
-    Subject, TokenExchange, Vouch,
+    CallerTokens, ClientCredentials, Credential, How, IdJag, IdTokens, Identity, OnBehalfOf,
+    PerUser, Subject, TokenExchange, Vouch,
 };
 
 use super::addresses::Addresses;
 use super::endpoints::issuer;
 use super::error::AppError;
+use super::id_tokens::KeptIdTokens;
 use super::map;
 
 /// How long reading a secret may take.
@@ -50,6 +51,8 @@ pub(super) struct Materials<'a> {
     /// `None` where people connect no accounts.
     pub(super) connections: Option<&'a Connections>,
     pub(super) addresses: &'a Arc<Addresses>,
+    /// `None` where nobody logs in here.
+    pub(super) server: Option<&'a AuthorizationServer>,
 }
 
 impl<'a> Materials<'a> {
@@ -57,9 +60,24 @@ impl<'a> Materials<'a> {
         (config, ring, profiles): (&'a Config, &'a Arc<KeyRing>, &'a [Profile]),
         (secrets, outbound): (&'a Arc<Secrets>, &'a Outbound),
         (clock, random): &'a (Arc<dyn Clock>, Arc<dyn Random>),
-        (connections, addresses): (Option<&'a Connections>, &'a Arc<Addresses>),
+        (connections, addresses, server): (
+            Option<&'a Connections>,
+            &'a Arc<Addresses>,
+            Option<&'a AuthorizationServer>,
+        ),
     ) -> Self {
-        Self { config, secrets, outbound, clock, random, ring, profiles, connections, addresses }
+        Self {
+            config,
+            secrets,
+            outbound,
+            clock,
+            random,
+            ring,
+            profiles,
+            connections,
+            addresses,
+            server,
+        }
     }
 }
 
@@ -151,13 +169,28 @@ impl Materials<'_> {
                 audience,
             )?,
             issuer: issuer.cloned(),
+            id_tokens: None,
         })
+    }
+
+    /// What people's log-ins at the provider gave, where that is who exchanges.
+    fn id_tokens(&self, settings: &UpstreamIdJag) -> Result<Option<Arc<dyn IdTokens>>, AppError> {
+        let (Some(server), Some(provider)) = (self.server, &settings.issuer) else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(KeptIdTokens {
+            server: server.clone(),
+            ours: issuer(&self.config.server.public_url).parse()?,
+            issuer: provider.as_str().to_owned(),
+            client_id: settings.client_id.clone(),
+        })))
     }
 
     fn id_jag(&self, url: &Url, settings: &UpstreamIdJag) -> Result<IdJag, AppError> {
         let UpstreamIdJag { token_url, client_id, client_secret, server, .. } = settings;
+        let subject = self.subject(token_url, settings.issuer.as_ref())?;
         Ok(IdJag {
-            subject: self.subject(token_url, settings.issuer.as_ref())?,
+            subject: Subject { id_tokens: self.id_tokens(settings)?, ..subject },
             provider: self.endpoint(At::Url(token_url.clone()), client_id, client_secret),
             server: self.endpoint(at(&server.at()), &server.client_id, &server.client_secret),
             audience: server.issuer.clone(),

@@ -262,6 +262,15 @@ pub enum AuditEvent {
         sessions: u64,
         grants: u64,
     },
+    /// An identity provider that was asked again stands by somebody no more, and what comes from their log-ins there has ended.
+    /// Belongs to no request: the one in which it was asked has an event of its own.
+    #[serde(rename = "person.disowned_elsewhere")]
+    DisownElsewhere {
+        /// The provider's id.
+        provider: Arc<str>,
+        sessions: u64,
+        grants: u64,
+    },
     /// Terminal: somebody said so who did not prove to be an identity provider of ours.
     #[serde(rename = "person.logout.refused")]
     LogoutRefuse { reason: LogoutFailure },

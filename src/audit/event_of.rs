@@ -131,6 +131,7 @@ impl AuditEvent {
             | Self::ApprovalRefuse { .. }
             | Self::ApprovalNotify { .. }
             | Self::LogoutNotify { .. }
+            | Self::DisownElsewhere { .. }
             | Self::ConfigReload { .. }
             | Self::KeyRotate { .. }
             | Self::AdminChangeBegin { .. }
@@ -185,6 +186,7 @@ impl AuditEvent {
             | Self::LogOut { .. }
             | Self::LogOutElsewhere { .. }
             | Self::LogoutNotify { .. }
+            | Self::DisownElsewhere { .. }
             | Self::PasswordSet {}
             | Self::ConsentWithdraw { .. }
             | Self::AccountEnd { .. }

@@ -61,6 +61,7 @@ mod token;
 mod token_tests;
 mod trail;
 mod userinfo;
+mod vouching;
 
 pub use access_token::{MintError, NewAccessToken};
 pub use authorize::{
@@ -107,6 +108,7 @@ pub use settings::{
     ExchangeRules, IdentityAssertions, OwnResource, Registration, Settings, WorkloadRules,
 };
 pub use shares::SiteShares;
+pub use vouching::{NoIdToken, provider_tokens_context};
 
 /// `/token`, `/revoke`, `/userinfo`, `/par` and `/device_authorization`; the caller adds state and CORS.
 pub fn token_routes() -> axum::Router<AuthorizationServer> {

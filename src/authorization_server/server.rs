@@ -5,20 +5,23 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::audit::Auditor;
-use crate::id::{ClientId, Subject};
+use crate::id::{ClientId, Subject, UserId};
 use crate::outbound::Outbound;
 use crate::random::Random;
 use crate::resource_server::ProofChecker;
 use crate::scope::Scope;
+use crate::secret_text::SecretText;
 use crate::store::{Database, StoreError};
 use crate::time::Clock;
 
 use super::authorize::RequestLimits;
 use super::client::Clients;
 use super::device::UserCodes;
+use super::identity_provider::IdentityProviders;
 use super::keys::KeyRing;
 use super::mark::Marks;
 use super::register::reap as reap_clients;
@@ -27,6 +30,7 @@ use super::server_secret::ServerSecret;
 use super::settings::Settings;
 use super::shares::Shares;
 use super::token::{AssertionIssuers, TokenState};
+use super::vouching::{self, NoIdToken, Vouching};
 
 /// The authorization server. Cheap to clone; the axum state of every handler here.
 #[derive(Clone, Debug)]
@@ -57,8 +61,10 @@ pub struct Parts {
     pub(super) shares: Shares,
     pub(super) tokens: TokenState,
     pub(super) assertions: AssertionIssuers,
+    /// What identity providers last said of people.
+    pub(super) vouching: Vouching,
     /// Somebody logged out: clients may be to be told.
-    pub(super) logged_out: Notify,
+    pub(super) logged_out: Arc<Notify>,
 }
 
 /// What `app` puts in.
@@ -67,6 +73,8 @@ pub struct NewAuthorizationServer {
     pub settings: Settings,
     pub store: Arc<dyn Database>,
     pub keys: Arc<KeyRing>,
+    /// Where people log in.
+    pub providers: IdentityProviders,
     pub secret: ServerSecret,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -94,6 +102,7 @@ impl AuthorizationServer {
             settings,
             store,
             keys,
+            providers,
             secret,
             clock,
             random,
@@ -108,6 +117,17 @@ impl AuthorizationServer {
         let (user_codes, marks) = (UserCodes::new(&secret), Marks::new(&secret));
         let encryption = secret.key_encryption_key();
         let shares = Shares::new(settings.site_shares, &clock);
+        let logged_out = Arc::new(Notify::new());
+        let vouching = Vouching::new(vouching::Parts {
+            providers,
+            store: Arc::clone(&store),
+            key: encryption.clone(),
+            auditor: auditor.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            logged_out: Arc::clone(&logged_out),
+            asking: TaskTracker::new(),
+        });
         let assertions = AssertionIssuers::new(&settings, &outbound, &clock);
         Self(Arc::new(Parts {
             settings,
@@ -128,7 +148,8 @@ impl AuthorizationServer {
             shares,
             tokens,
             assertions,
-            logged_out: Notify::new(),
+            vouching,
+            logged_out,
         }))
     }
 
@@ -140,6 +161,25 @@ impl AuthorizationServer {
     pub async fn clean_up(&self) -> Result<u64, StoreError> {
         let ended = self.store.clean_up(self.clock.now()).await?;
         Ok(ended.saturating_add(reap_clients(self).await?))
+    }
+
+    /// An ID token that lasts, of somebody who logged in at the provider with this issuer, for our client there. `None`: none is
+    /// kept.
+    ///
+    /// # Errors
+    ///
+    /// [`NoIdToken`]
+    pub async fn id_token(
+        &self,
+        user_id: UserId,
+        (issuer, client_id): (&str, &str),
+    ) -> Result<Option<SecretText>, NoIdToken> {
+        self.vouching.id_token(user_id, (issuer, client_id)).await
+    }
+
+    /// Waits for what is under way when the broker ends, and must not be lost.
+    pub async fn settle(&self) {
+        self.vouching.settle().await;
     }
 
     /// `server.public_url`

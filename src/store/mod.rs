@@ -28,6 +28,7 @@ mod page;
 mod passkey;
 mod person;
 mod postgres;
+mod provider_tokens;
 mod registration_token;
 mod resource;
 mod revoked;
@@ -73,6 +74,9 @@ pub use person::{
     PersonStore, SessionRow, StepDown, UserProfile, UserRemoval, UserRemoved, UserRow, groups_fit,
     roles_fit,
 };
+pub use provider_tokens::{
+    GivenTokens, ProviderAnswer, ProviderLogin, ProviderTokenStore, ProviderTokensRow, ProviderWord,
+};
 pub use registration_token::{RegistrationTokenRow, RegistrationTokenStore};
 pub use resource::{ApiKeyRow, ResourceChange, ResourceRow, ResourceStore};
 pub use sealing::{
@@ -99,6 +103,7 @@ pub trait Database:
     + LogoutStore
     + PasskeyStore
     + PersonStore
+    + ProviderTokenStore
     + RegistrationTokenStore
     + ResourceStore
     + SealingStore

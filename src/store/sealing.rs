@@ -59,6 +59,8 @@ pub enum SealedPlace {
     SigningKeys,
     Authenticators,
     UpstreamAccounts,
+    /// What identity providers gave with log-ins.
+    ProviderTokens,
     /// Those that ended, until their tokens are given back.
     EndedAccounts,
     UpstreamClients,
@@ -66,11 +68,12 @@ pub enum SealedPlace {
 }
 
 impl SealedPlace {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SigningKeys,
         Self::UpstreamClients,
         Self::Authenticators,
         Self::UpstreamAccounts,
+        Self::ProviderTokens,
         // After those, for one that ends is copied as it is.
         Self::EndedAccounts,
         Self::Approvals,
@@ -82,9 +85,24 @@ impl SealedPlace {
             Self::SigningKeys => "signing_keys",
             Self::Authenticators => "authenticators",
             Self::UpstreamAccounts => "upstream_accounts",
+            Self::ProviderTokens => "provider_tokens",
             Self::EndedAccounts => "ended_accounts",
             Self::UpstreamClients => "upstream_clients",
             Self::Approvals => "approvals",
+        }
+    }
+
+    /// The schema that it came with, of those that say what they are sealed with.
+    #[must_use]
+    pub(super) const fn since(self) -> i64 {
+        match self {
+            Self::ProviderTokens => 21,
+            Self::SigningKeys
+            | Self::Authenticators
+            | Self::UpstreamAccounts
+            | Self::EndedAccounts
+            | Self::UpstreamClients
+            | Self::Approvals => 17,
         }
     }
 }
@@ -92,7 +110,7 @@ impl SealedPlace {
 /// One sealed value.
 #[derive(Clone)]
 pub struct SealedRow {
-    /// What it belongs to: `kid` and algorithm; a person; a person and a server; a server; an approval; a person, and a server
+    /// What it belongs to: `kid` and algorithm; a person; a person and a server; a person and an issuer; a server; an approval; a person, and a server
     /// and a version with a blank between.
     pub of: [String; 2],
     pub sealed: String,

@@ -69,13 +69,13 @@ pub use id_jag::IdJag;
 pub use identity::{Identity, Vouch};
 pub use inspect::{Remark, compare_kept, inspect_kept};
 pub use on_behalf_of::OnBehalfOf;
-pub use per_user::PerUser;
+pub use per_user::{PerUser, person_of};
 pub use probe::{Inspected, Probe, ProbeError};
 pub use reach::{Reach, outage_name};
 pub use server::Server;
 pub use session::Sessions;
 pub use stdio::{ChildSettings, Hosted};
-pub use token_exchange::{Subject, TokenExchange};
+pub use token_exchange::{IdTokens, Subject, TokenExchange};
 pub use waiting::Waiting;
 pub use watch::{OnFlaw, Watch};
 

@@ -42,11 +42,16 @@ impl PerUser {
         Some(noted.map_or_else(|error| error, NoToken::NotConnected))
     }
 
-    /// Who a token of ours is about. A client that acts for itself has no account, and another issuer's subjects are not
-    /// our people, whatever they are called.
     fn person(&self, principal: &Principal) -> Option<UserId> {
-        let granted = principal.claims().contains_key("grant_id");
-        let ours = *principal.issuer() == self.issuer && granted;
-        principal.subject().filter(|_| ours)?.as_str().parse().ok()
+        person_of(principal, &self.issuer)
     }
+}
+
+/// Who a token of ours is about. A client that acts for itself is nobody, and another issuer's subjects are not our people,
+/// whatever they are called.
+#[must_use]
+pub fn person_of(principal: &Principal, ours: &Issuer) -> Option<UserId> {
+    let granted = principal.claims().contains_key("grant_id");
+    let is_ours = principal.issuer() == ours && granted;
+    principal.subject().filter(|_| is_ours)?.as_str().parse().ok()
 }

@@ -4,11 +4,15 @@
 //! that is not known. Every other authorization server gets a minute's word of ours instead, about this caller and for it
 //! alone.
 
+use std::fmt;
 use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use url::Url;
 
 use crate::id::Issuer;
+use crate::resource_server::Principal;
 use crate::secret_text::SecretText;
 
 use super::caller_tokens::{For, Obtained};
@@ -19,6 +23,7 @@ use crate::oauth_client::TokenEndpoint;
 
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// Our client at one authorization server, for one server behind us.
@@ -71,6 +76,15 @@ impl TokenExchange {
     }
 }
 
+/// ID tokens of people who logged in here at one identity provider, for our client there.
+///
+/// A seam, because people log in at the authorization server, which this edge does not know.
+#[async_trait]
+pub trait IdTokens: Send + Sync + fmt::Debug {
+    /// One that lasts. `None`: the caller is nobody who logged in there, or none is kept.
+    async fn of(&self, principal: &Principal) -> Result<Option<SecretText>, NoToken>;
+}
+
 /// What says to one authorization server who calls.
 #[derive(Debug)]
 pub struct Subject {
@@ -78,12 +92,19 @@ pub struct Subject {
     pub issuer: Option<Issuer>,
     /// Our word about a caller, for this authorization server.
     pub vouch: Identity,
+    /// Its own word about who logged in there, which goes before ours. `None`: none is kept.
+    pub id_tokens: Option<Arc<dyn IdTokens>>,
 }
 
 impl Subject {
     /// A token, and of which type it is (RFC 8693 §3). For one that is bound our word stands with its issuer, too.
     pub(super) async fn of(&self, caller: For<'_>) -> Result<(SecretText, &'static str), NoToken> {
         let theirs = self.issuer.as_ref() == Some(caller.principal.issuer());
+        if let Some(id_tokens) = &self.id_tokens
+            && let Some(token) = id_tokens.of(caller.principal).await?
+        {
+            return Ok((token, ID_TOKEN));
+        }
         match caller.own_token() {
             Some(token) if theirs => Ok((token.clone(), ACCESS_TOKEN)),
             _ => {

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use mcp_auth_broker::config::{Deployment, Environment, Finding, Loaded, Severity, Sources, load};
 
+mod binding;
 mod check;
 mod client_hosts;
 mod layers;
 mod parts;
 mod production;
+mod standing;
 
 /// A working directory with a settings file.
 struct Place {

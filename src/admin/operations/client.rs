@@ -17,7 +17,7 @@ use crate::secret_text::SecretText;
 use crate::store::{ClientKind, ClientRow, Digest, Page};
 
 use super::client_certificate::{add_certificate, check_certificate};
-use super::{Actor, ClientView, Operations, PageQuery, Settings, Shown, found, shown};
+use super::{Actor, BoundTokens, ClientView, Operations, PageQuery, Settings, Shown, found, shown};
 
 /// RFC 7523, for ID-JAGs: which identity providers make them is in the settings.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -216,7 +216,7 @@ impl Settings {
         if !new.dpop_bound_access_tokens {
             return Ok(());
         }
-        if !self.dpop {
+        if self.bound_tokens == BoundTokens::None {
             let allowed = "without it, until the settings have resource_server.dpop = \"allowed\" or \"required\"";
             return invalid("is given, and no token is bound to a key", allowed);
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::audit::{AdminAction, AdminObject};
-use crate::login_provider::is_open_to_all;
+use crate::login_provider::{Standing, is_open_to_all};
 use crate::store::{IdentityProviderRow, LoggedOut, StoreError};
 use crate::time::Timestamp;
 
@@ -77,6 +77,8 @@ pub struct IdentityProviderView {
     pub required_claims: Vec<String>,
     /// Those claims, with the values that do.
     pub require: BTreeMap<String, Vec<String>>,
+    /// For how long what it says of people is enough.
+    pub standing: Standing,
     #[schemars(with = "Option<String>")]
     pub created_at: Option<Timestamp>,
     #[schemars(with = "Option<String>")]
@@ -375,6 +377,7 @@ impl Operations {
             groups_prefix: row.groups_prefix,
             required_claims: settings.require.keys().cloned().collect(),
             require: settings.require,
+            standing: settings.standing,
             created_at: Some(row.created_at),
             disabled_at: row.disabled_at,
         }

@@ -51,7 +51,7 @@ pub use provider_settings::{
     IdentityProviderChange, NewIdentityProvider, ProviderClaimNames, ProviderSecret,
     ProviderSettings,
 };
-pub use proxy::{NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
+pub use proxy::{BoundTokens, NamedCredential, OnToolFlaw, ProxySettings, ServerEra};
 pub use registration_token::{NewRegistrationToken, RegistrationTokenView};
 pub use server::NewServer;
 pub use signing_key::{KeyControl, KeyFault, SigningKeyView};
@@ -72,14 +72,14 @@ pub struct Settings {
     pub configured_servers: Vec<String>,
     /// What registered servers may be shown.
     pub named_credentials: Vec<NamedCredential>,
+    /// Which tokens are bound to keys.
+    pub bound_tokens: BoundTokens,
     pub administrators: Administrators,
     /// Those of the settings file: they go before those of the store.
     pub identity_providers: Vec<IdentityProviderView>,
     /// What those of the store may be shown.
     pub provider_secrets: Vec<ProviderSecret>,
     pub client_certificates: CertificatesAsked,
-    /// Whether tokens can be bound to keys (RFC 9449).
-    pub dpop: bool,
     /// Hosts of which some may be denied.
     pub client_hosts: Option<HostTrusts>,
 }

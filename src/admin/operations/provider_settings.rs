@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::admin::error::AdminError;
 use crate::admin::input;
 use crate::id::ClientId;
+use crate::login_provider::Standing;
 use crate::store::IdentityProviderRow;
 
 /// Claims that one provider may require, and values of one of them.
@@ -42,6 +43,9 @@ pub struct NewIdentityProvider {
     /// Claims that an account must have, each with the values that do.
     #[serde(default)]
     pub require: BTreeMap<String, Vec<String>>,
+    /// For how long what it says of people is enough, when their clients refresh.
+    #[serde(default)]
+    pub standing: Standing,
     /// Adds it without a look at its discovery document and our secret.
     #[serde(default)]
     pub no_check: bool,
@@ -68,6 +72,9 @@ pub struct IdentityProviderChange {
     /// All of them; `{}`: none.
     #[serde(default)]
     pub require: Option<BTreeMap<String, Vec<String>>>,
+    /// All of it; `{}`: as where nothing is said.
+    #[serde(default)]
+    pub standing: Option<Standing>,
 }
 
 /// Which claim means what.
@@ -113,6 +120,13 @@ pub struct ProviderSettings {
     pub claims: ProviderClaimNames,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require: BTreeMap<String, Vec<String>>,
+    /// Left out where nothing was said: a version that knows nothing of it reads the rest.
+    #[serde(default, skip_serializing_if = "says_nothing")]
+    pub standing: Standing,
+}
+
+fn says_nothing(standing: &Standing) -> bool {
+    *standing == Standing::default()
 }
 
 /// A secret of the settings file, and to which providers it may be shown.
@@ -141,6 +155,7 @@ impl ProviderSettings {
             scopes: String::new(),
             claims: ProviderClaimNames::default(),
             require: BTreeMap::new(),
+            standing: Standing::default(),
         }
     }
 
@@ -156,6 +171,7 @@ impl ProviderSettings {
             scopes: new.scopes.clone().unwrap_or_else(|| "openid profile email".to_owned()),
             claims: new.claims.clone().unwrap_or_default(),
             require: new.require.clone(),
+            standing: new.standing,
         }
     }
 
@@ -182,6 +198,7 @@ impl ProviderSettings {
             scopes: change.scopes.unwrap_or(self.scopes),
             claims,
             require: change.require.unwrap_or(self.require),
+            standing: change.standing.unwrap_or(self.standing),
         })
     }
 
@@ -227,6 +244,9 @@ impl ProviderSettings {
             let allowed = "up to 20 claims, each with 1 to 20 values";
             return invalid("require", "has no value, or too many", allowed);
         }
+        if let Some(fault) = self.standing.fault() {
+            return invalid(fault.field, fault.problem, fault.allowed);
+        }
         let name = input::label("name", &self.name)?;
         Ok(Self { name, scopes: scopes.to_string(), ..self })
     }
@@ -262,6 +282,7 @@ mod tests {
             scopes: None,
             claims: None,
             require: BTreeMap::new(),
+            standing: Standing::default(),
             no_check: false,
         };
         change(&mut new);
@@ -317,6 +338,7 @@ mod tests {
         assert_eq!(claims(|claims| claims.roles = "/realm_access/roles".to_owned()), "");
         assert_eq!(claims(|claims| claims.roles = "my roles".to_owned()), "claims");
         assert_eq!(claims(|claims| claims.username = String::new()), "claims");
+        assert_eq!(field(|new| new.standing.ask_again_seconds = 1), "ask_again_seconds");
     }
 
     #[test]
@@ -330,6 +352,10 @@ mod tests {
         let after = before.clone().changed(change).unwrap();
         assert_eq!((after.name.as_str(), after.client_secret.as_deref()), ("Partner", None));
         assert_eq!((&after.scopes, &after.claims), (&before.scopes, &before.claims));
+        assert!(!before.text().contains("standing"), "a version before can read it");
+        let standing = Standing { keep_tokens: true, ..Standing::default() };
+        let change = IdentityProviderChange { standing: Some(standing), ..Default::default() };
+        assert_eq!(after.changed(change).unwrap().standing, standing);
         let claims = ProviderClaimNames { subject: "oid".to_owned(), ..Default::default() };
         let change = IdentityProviderChange { claims: Some(claims), ..Default::default() };
         assert!(before.clone().changed(change).is_err());

@@ -38,6 +38,20 @@ pub struct ProxySettings {
     pub on_change: Option<OnToolFlaw>,
     pub on_hidden_text: Option<OnToolFlaw>,
     pub era: Option<ServerEra>,
+    /// Whether callers' tokens must be bound to a key of theirs (`DPoP`, RFC 9449). Needs `resource_server.dpop` of the settings
+    /// file; with `fold` it has to be `required` there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_required: bool,
+}
+
+/// Which tokens are bound to keys here (RFC 9449).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BoundTokens {
+    #[default]
+    None,
+    /// Those of clients that ask for it.
+    Some,
+    All,
 }
 
 /// What becomes of a tool whose definition changed, or hides text.
@@ -97,10 +111,32 @@ impl ProxySettings {
         (*self != Self::default()).then(|| serde_json::json!(self).to_string())
     }
 
+    /// Whether where tokens are bound as these are it gets what it asks for, or nothing.
+    #[must_use]
+    pub const fn is_bound_as_it_asks(&self, bound: BoundTokens) -> bool {
+        match bound {
+            BoundTokens::None => !self.dpop_required,
+            // At /mcp, where its tools would stand, other tokens are taken.
+            BoundTokens::Some => !(self.dpop_required && self.fold),
+            BoundTokens::All => true,
+        }
+    }
+
     /// Refuses what could not be served, and a credential that is not for `url`.
-    pub(super) fn check(&self, url: &str, known: &[NamedCredential]) -> Result<(), AdminError> {
+    pub(super) fn check(
+        &self,
+        url: &str,
+        (known, bound): (&[NamedCredential], BoundTokens),
+    ) -> Result<(), AdminError> {
         let invalid =
             |field, problem, allowed| Err(AdminError::Invalid { field, problem, allowed });
+        if !self.is_bound_as_it_asks(bound) {
+            return invalid(
+                "proxy.dpop_required",
+                "cannot be kept: here tokens are bound to nothing, or its tools would stand at /mcp, which takes others",
+                "true with resource_server.dpop = \"allowed\" in the settings file; with fold, too, with \"required\"",
+            );
+        }
         if self.timeout_ms.is_some_and(|given| !TIMEOUT_MS.contains(&given)) {
             return invalid("proxy.timeout_ms", "is too short or too long", "1 to 600000");
         }
@@ -154,7 +190,7 @@ impl Operations {
         const WHAT: &str = "server that is reached through this broker";
         let row = self.store.find_resource(id).await?.ok_or(AdminError::NotFound("server"))?;
         let url = row.url.as_deref().ok_or(AdminError::NotFound(WHAT))?;
-        proxy.check(url, &self.settings.named_credentials)?;
+        proxy.check(url, (&self.settings.named_credentials, self.settings.bound_tokens))?;
         let text = proxy.text();
         self.change(actor, (AdminObject::Server, AdminAction::Change, &row.id), async {
             // Of the very URL that the credential was held against.
@@ -185,7 +221,8 @@ mod tests {
     // OWASP ASVS 5 — N116
     #[test]
     fn a_credential_is_for_the_places_that_the_settings_name_and_no_others() {
-        let fits = |name: &str, url: &str| with(name).check(url, &known()).is_ok();
+        let fits =
+            |name: &str, url: &str| with(name).check(url, (&known(), BoundTokens::None)).is_ok();
         assert!(fits("weather", "https://weather.example/mcp"));
         assert!(fits("weather", "https://weather.example:443/other"));
         for url in [
@@ -231,12 +268,30 @@ mod tests {
         assert!(serde_json::from_str::<ProxySettings>(r#"{"bearer":"env:HOME"}"#).is_err());
     }
 
+    // RFC 9449 §6.2, §7.2 — N88
+    #[test]
+    fn a_server_that_asks_for_bound_tokens_is_never_let_down() {
+        let refused = |fold, bound| {
+            let proxy = ProxySettings { dpop_required: true, fold, ..ProxySettings::default() };
+            proxy.check("https://weather.example/", (&[], bound)).is_err()
+        };
+        assert!(refused(false, BoundTokens::None) && refused(true, BoundTokens::None));
+        assert!(!refused(false, BoundTokens::Some) && refused(true, BoundTokens::Some));
+        assert!(!refused(false, BoundTokens::All) && !refused(true, BoundTokens::All));
+        let proxy = ProxySettings { fold: true, ..ProxySettings::default() };
+        assert!(proxy.is_bound_as_it_asks(BoundTokens::None));
+        assert!(!proxy.text().unwrap().contains("dpop"), "a version before can read it");
+        let proxy = ProxySettings { dpop_required: true, ..proxy };
+        let read: ProxySettings = serde_json::from_str(&proxy.text().unwrap()).unwrap();
+        assert_eq!(read, proxy);
+    }
+
     #[test]
     fn limits_and_pins_are_checked() {
         let refused = |change: fn(&mut ProxySettings)| {
             let mut proxy = ProxySettings::default();
             change(&mut proxy);
-            proxy.check("https://weather.example/", &[]).is_err()
+            proxy.check("https://weather.example/", (&[], BoundTokens::None)).is_err()
         };
         assert!(!refused(|_| {}));
         assert!(refused(|proxy| proxy.timeout_ms = Some(0)));

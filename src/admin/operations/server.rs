@@ -91,7 +91,8 @@ impl Operations {
             (None, Some(url)) => {
                 let (uri, aliases) = self.through_us(&id, &new.aliases)?;
                 let url = input::endpoint_url("url", url, ours)?;
-                proxy.check(&url, &self.settings.named_credentials)?;
+                let known = &self.settings.named_credentials;
+                proxy.check(&url, (known, self.settings.bound_tokens))?;
                 (uri, aliases, Some(url))
             }
             (Some(_), Some(_)) | (None, None) => {

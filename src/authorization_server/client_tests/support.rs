@@ -16,16 +16,17 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::ordinary_settings::{configured, ordinary};
 use crate::authorization_server::{
-    AuthorizationServer, Client, ClientError, Form, Grantable, KeyRing, NewAuthorizationServer,
-    OAuthError, PersonFacts, Registration, Sender, ServerSecret, Settings, SigningAlgorithm,
-    SigningKeys, UsedAt, authenticate, find_client, registration_routes,
+    AuthorizationServer, Client, ClientError, ExchangeRules, Form, Grantable, IdentityProviders,
+    KeyRing, NewAuthorizationServer, OAuthError, PersonFacts, Registration, Sender, ServerSecret,
+    Settings, SigningAlgorithm, SigningKeys, UsedAt, authenticate, find_client,
+    registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{self, Database, StoreSettings};
-use crate::time::{FixedClock, Timestamp};
+use crate::time::{Clock, FixedClock, Timestamp};
 
 pub(super) const NOW: i64 = 1_800_000_000;
 
@@ -82,10 +83,13 @@ impl Site {
         let store = store::open(&path, clock.clone()).await.unwrap();
         let mut settings = settings();
         change(&mut settings);
+        let around: Arc<dyn Clock> = clock.clone();
+        let providers = IdentityProviders::new(&settings.public_url, &outbound, &around);
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
             keys: Arc::new(KeyRing::new(keys.unwrap())),
+            providers,
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

@@ -208,6 +208,7 @@ mod tests {
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
             stored: false,
+            standing: crate::login_provider::Standing::default(),
         }
     }
 

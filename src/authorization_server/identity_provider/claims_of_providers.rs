@@ -21,6 +21,7 @@ fn provider(issuer: &str, claims: ClaimMap) -> IdentityProviderSettings {
         claims,
         require: std::collections::BTreeMap::new(),
         stored: false,
+        standing: crate::login_provider::Standing::default(),
     }
 }
 

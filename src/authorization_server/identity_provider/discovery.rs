@@ -23,6 +23,9 @@ const OLD: Duration = Duration::from_hours(24);
 /// How long a failure is remembered, so that people who reload do not hammer a provider that is down.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// OIDC Core §11
+pub(super) const OFFLINE_ACCESS: &str = "offline_access";
+
 /// Where the parts of a provider are, and how they want to be spoken to.
 #[derive(Debug)]
 pub(super) struct Metadata {
@@ -32,6 +35,8 @@ pub(super) struct Metadata {
     pub(super) secret_in_body: bool,
     /// Answers carry `iss` (RFC 9207 §3).
     pub(super) states_issuer: bool,
+    /// It says that there is such a scope (OIDC Core §11).
+    pub(super) offline_access: bool,
     pub(super) who: Who,
 }
 
@@ -54,6 +59,7 @@ struct Document {
     #[serde(default)]
     id_token_signing_alg_values_supported: Vec<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    scopes_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -170,6 +176,7 @@ async fn read(
             token: endpoints.token.clone(),
             secret_in_body: true,
             states_issuer: false,
+            offline_access: false,
             who: Who::Userinfo(endpoints.userinfo.clone()),
         });
     }
@@ -227,12 +234,14 @@ fn believed(
         Arc::clone(clock),
     );
     let methods = document.token_endpoint_auth_methods_supported.unwrap_or_default();
+    let scopes = document.scopes_supported.unwrap_or_default();
     let takes = |method: &str| methods.iter().any(|name| name == method);
     Ok(Metadata {
         authorization: document.authorization_endpoint,
         token: document.token_endpoint,
         secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
         states_issuer: document.authorization_response_iss_parameter_supported,
+        offline_access: scopes.iter().any(|scope| scope == OFFLINE_ACCESS),
         who: Who::IdToken(keys, document.userinfo_endpoint),
     })
 }
@@ -261,6 +270,7 @@ mod tests {
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
             stored: false,
+            standing: crate::login_provider::Standing::default(),
         }
     }
 

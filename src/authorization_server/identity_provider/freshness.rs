@@ -22,11 +22,16 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// What the provider is asked. `max_age` is there beside `prompt=login` because it obliges it to say `auth_time`.
-    pub(super) fn parameters(self) -> Vec<(&'static str, String)> {
-        let prompt = match self {
-            Self { login: true, .. } => Some("login"),
-            Self { select_account: true, .. } => Some("select_account"),
-            _ => None,
+    ///
+    /// With `consent`, the person is asked what is granted, too: else Google gives a refresh token the first time alone.
+    pub(super) fn parameters(self, consent: bool) -> Vec<(&'static str, String)> {
+        let prompt = match (self, consent) {
+            (Self { login: true, .. }, false) => Some("login"),
+            (Self { login: true, .. }, true) => Some("login consent"),
+            (Self { select_account: true, .. }, false) => Some("select_account"),
+            (Self { select_account: true, .. }, true) => Some("select_account consent"),
+            (_, false) => None,
+            (_, true) => Some("consent"),
         };
         let max_age = if self.login { Some(0) } else { self.max_age };
         let prompt = prompt.map(|prompt| ("prompt", prompt.to_owned()));
@@ -110,14 +115,16 @@ mod tests {
 
     #[test]
     fn a_provider_is_asked_for_no_more_than_the_client_asked_for() {
-        let parameters = |login, select_account, max_age| {
+        let parameters = |login, select_account, max_age, consent| {
             let asked = Freshness { login, select_account, max_age, requested_at: NOW };
-            let parameters = asked.parameters().into_iter();
+            let parameters = asked.parameters(consent).into_iter();
             parameters.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
         };
-        assert_eq!(parameters(false, false, None), "");
-        assert_eq!(parameters(true, true, Some(60)), "prompt=login&max_age=0");
-        assert_eq!(parameters(false, true, None), "prompt=select_account");
-        assert_eq!(parameters(false, false, Some(60)), "max_age=60");
+        assert_eq!(parameters(false, false, None, false), "");
+        assert_eq!(parameters(true, true, Some(60), false), "prompt=login&max_age=0");
+        assert_eq!(parameters(false, true, None, false), "prompt=select_account");
+        assert_eq!(parameters(false, false, Some(60), false), "max_age=60");
+        assert_eq!(parameters(false, false, None, true), "prompt=consent");
+        assert_eq!(parameters(true, false, None, true), "prompt=login consent&max_age=0");
     }
 }

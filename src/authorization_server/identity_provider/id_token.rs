@@ -15,7 +15,8 @@ pub(super) const SKEW_SECONDS: i64 = 60;
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
+    /// `None`: nobody has logged in for it (OIDC Core §12.2).
+    pub(super) nonce: Option<&'a str>,
     pub(super) now: Timestamp,
 }
 
@@ -52,7 +53,7 @@ impl Expected<'_> {
         {
             return Err(UpstreamError::IdToken("nbf"));
         }
-        if text("nonce") != Some(self.nonce) {
+        if self.nonce.is_some_and(|nonce| text("nonce") != Some(nonce)) {
             return Err(UpstreamError::IdToken("nonce"));
         }
         Ok(claims)
@@ -97,7 +98,8 @@ mod tests {
         let claims = claims.as_object().unwrap().clone();
         let token = SignedJwt { typ: typ.to_owned(), algorithm: Algorithm::ES256, claims };
         let now = Timestamp::from_unix_seconds(NOW);
-        let expected = Expected { issuer: "https://idp.example", client_id: "us", nonce: "n", now };
+        let expected =
+            Expected { issuer: "https://idp.example", client_id: "us", nonce: Some("n"), now };
         match expected.check(token) {
             Ok(_) => Ok(()),
             Err(UpstreamError::IdToken(rule)) => Err(rule.to_owned()),

@@ -124,6 +124,7 @@ mod tests {
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
             stored: false,
+            standing: crate::login_provider::Standing::default(),
         };
         let claims = claims.as_object().unwrap().clone();
         let token = SignedJwt { typ: typ.to_owned(), algorithm: Algorithm::ES256, claims };

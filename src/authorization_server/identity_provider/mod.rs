@@ -10,12 +10,16 @@ mod id_token;
 mod logout_token;
 mod names;
 mod provider;
+mod renewal;
 mod settings;
+mod speaking;
 
 pub(crate) use exchange::Callback;
 pub(crate) use freshness::Freshness;
 pub use provider::IdentityProviders;
+pub(crate) use provider::Provider;
 pub(crate) use provider::{LoggedIn, LoginUnderWay, Start};
+pub(crate) use renewal::{GivenTokens, Renewed};
 pub use settings::{
     ClaimMap, Endpoints, ExplicitEndpoints, IdentityProviderSettings, NamePrefixes, Prefixes,
 };
@@ -54,6 +58,9 @@ pub enum UpstreamError {
     NotFresh,
     #[error("the account does not have the claim that `require` asks for")]
     NotRequired,
+    /// Asked again, it says that the person has to log in, if they still can.
+    #[error("the identity provider takes its token no more")]
+    Ended,
 }
 
 /// What a provider said instead of sending a code (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).

@@ -9,18 +9,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use url::Url;
 
+use crate::login_provider::{Standing, gives_by_access_type};
 use crate::outbound::Outbound;
 use crate::random::Random;
+use crate::scope::Scope;
 use crate::secret_text::SecretText;
 use crate::store::{ExternalIdentity, LoginOrigin, LogoutToken};
 use crate::time::{Clock, Timestamp};
 
 use super::UpstreamError;
-use super::discovery::{Discovery, Metadata, Who};
+use super::discovery::{Discovery, Metadata, OFFLINE_ACCESS, Who};
 use super::exchange::{Callback, Exchange};
 use super::freshness::Freshness;
 use super::logout_token;
+use super::renewal::{GivenTokens, Renewed};
 use super::settings::IdentityProviderSettings;
+use super::speaking::Speaking;
 
 /// Every provider at which people log in now, in the order in which they are shown. Clones are the same.
 #[derive(Clone, Debug)]
@@ -67,6 +71,12 @@ impl IdentityProviders {
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Provider>> {
         let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
         now.iter().find(|provider| provider.settings.id == id).cloned()
+    }
+
+    /// The one whose accounts have this issuer.
+    pub(crate) fn of_issuer(&self, issuer: &str) -> Option<Arc<Provider>> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.iter().find(|provider| provider.settings.issuer == issuer).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Provider>> {
@@ -129,6 +139,7 @@ pub(crate) struct LoggedIn {
     pub(crate) auth_time: Option<Timestamp>,
     /// The provider, and what it says of the log-in there.
     pub(crate) origin: LoginOrigin,
+    pub(crate) given: GivenTokens,
 }
 
 /// A login that can begin.
@@ -154,6 +165,19 @@ impl Provider {
         self.settings.stored.then_some(self.settings.id.as_str())
     }
 
+    pub(crate) fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Our client there.
+    pub(crate) fn client_id(&self) -> &str {
+        self.settings.client_id.as_str()
+    }
+
+    pub(crate) const fn standing(&self) -> Standing {
+        self.settings.standing
+    }
+
     /// # Errors
     ///
     /// [`UpstreamError`] where the provider's metadata cannot be had; [`UpstreamError::NotFresh`] where a fresh login is
@@ -172,7 +196,8 @@ impl Provider {
         }
         let (state, nonce, verifier) = (token(random), token(random), token(random));
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
-        let scopes = self.settings.scopes.to_string();
+        let scopes = self.scopes(&metadata).to_string();
+        let google = self.settings.standing.keep_tokens && gives_by_access_type(self.issuer());
         let mut url = metadata.authorization.clone();
         {
             let mut query = url.query_pairs_mut();
@@ -185,7 +210,10 @@ impl Provider {
                 .append_pair("code_challenge", &challenge)
                 .append_pair("code_challenge_method", "S256");
             if openid {
-                query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters());
+                query.append_pair("nonce", &nonce).extend_pairs(fresh.parameters(google));
+                if google {
+                    query.append_pair("access_type", "offline");
+                }
                 if !acr_values.is_empty() {
                     query.append_pair("acr_values", &acr_values.join(" "));
                 }
@@ -221,18 +249,16 @@ impl Provider {
             return Err(UpstreamError::WrongIssuer);
         }
         let metadata = self.metadata().await?;
+        let with = self.speaking(&metadata);
         let exchange = Exchange {
-            settings: &self.settings,
-            metadata: &metadata,
-            outbound: &self.outbound,
+            with,
             redirect_uri: &self.redirect_uri,
             nonce: &under_way.nonce,
             code_verifier: &SecretText::new(under_way.code_verifier),
-            now: self.clock.now(),
         };
-        let claims = exchange.claims(callback).await?;
+        let (claims, given) = exchange.claims(callback).await?;
         let auth_time = match metadata.who {
-            Who::IdToken(..) => under_way.fresh.proven(&claims, exchange.now)?,
+            Who::IdToken(..) => under_way.fresh.proven(&claims, with.now)?,
             // Whatever userinfo says: nothing of it is about this login.
             Who::Userinfo(_) => None,
         };
@@ -240,7 +266,29 @@ impl Provider {
             Who::IdToken(..) => self.settings.origin(&claims),
             Who::Userinfo(_) => self.settings.origin(&Map::new()),
         };
-        Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin })
+        Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin, given })
+    }
+
+    /// Asks it again about somebody who logged in there.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError::Ended`] where it stands by them no more; others where it gave no answer
+    pub(crate) async fn renew(&self, refresh_token: &SecretText) -> Result<Renewed, UpstreamError> {
+        let metadata = self.metadata().await?;
+        self.speaking(&metadata).renew(refresh_token).await
+    }
+
+    fn speaking<'a>(&'a self, metadata: &'a Metadata) -> Speaking<'a> {
+        let (settings, outbound) = (&self.settings, &self.outbound);
+        Speaking { settings, metadata, outbound, now: self.clock.now() }
+    }
+
+    /// Where its tokens are kept, and it has a scope for that, it is asked for it; Google and Cognito would refuse it.
+    fn scopes(&self, metadata: &Metadata) -> Scope {
+        let wanted = self.settings.standing.keep_tokens && metadata.offline_access;
+        let offline = OFFLINE_ACCESS.parse::<Scope>().ok().filter(|_| wanted);
+        offline.map_or_else(|| self.settings.scopes.clone(), |it| self.settings.scopes.union(&it))
     }
 
     /// What a logout token of this provider ends (OIDC Back-Channel Logout §2.6). Does *not* check that it was not used

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use url::Url;
 
 use crate::id::ClientId;
+use crate::login_provider::Standing;
 use crate::scope::Scope;
 use crate::secret::OwnSecret;
 
@@ -28,6 +29,8 @@ pub struct IdentityProviderSettings {
     pub require: BTreeMap<String, Vec<String>>,
     /// Whether it is of the store, and may be disabled or taken out while somebody logs in there.
     pub stored: bool,
+    /// For how long what it says of somebody is enough.
+    pub standing: Standing,
 }
 
 /// Where the provider is.

@@ -79,8 +79,8 @@ pub(crate) async fn come_back(
         return Err(Fault::ProviderEnded);
     };
     let request = under_way.request.clone();
-    let LoggedIn { identity, auth_time, origin } = match provider.finish(under_way, &callback).await
-    {
+    let finished = provider.finish(under_way, &callback).await;
+    let LoggedIn { identity, auth_time, origin, given } = match finished {
         Ok(logged_in) => logged_in,
         Err(error) => {
             let reason = LoginFailure::IdentityProvider;
@@ -93,6 +93,8 @@ pub(crate) async fn come_back(
     let new_id = UserId::generate(people.server.clock.as_ref(), people.server.random.as_ref());
     let user = people.server.store.user_of_identity(&identity, new_id, now).await?;
     refuse_disabled(people, visit.request_id, &user, &method).await?;
+    let who = (user.id, identity.subject.as_str());
+    people.server.vouching.logged_in(&provider, who, given).await?;
     people
         .audit(visit.request_id, Some(user.id), None, AuditEvent::LoginSucceed { method })
         .await?;

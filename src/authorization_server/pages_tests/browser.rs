@@ -75,5 +75,6 @@ fn provider(url: &str) -> IdentityProviderSettings {
         claims: ClaimMap::default(),
         require: std::collections::BTreeMap::new(),
         stored: false,
+        standing: crate::login_provider::Standing::default(),
     }
 }

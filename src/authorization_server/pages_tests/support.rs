@@ -28,7 +28,7 @@ use crate::outbound::{Outbound, OutboundSettings};
 use crate::random::SeededRandom;
 use crate::scope::Scope;
 use crate::store::{AuthorizationRequestRow, Digest};
-use crate::time::{Clock as _, FixedClock, Timestamp};
+use crate::time::{Clock, FixedClock, Timestamp};
 
 use super::fake_store::FakeStore;
 
@@ -94,21 +94,24 @@ impl Site {
         let allow_private = vec!["127.0.0.1".parse().unwrap()];
         let outbound = OutboundSettings { allow_private, ..OutboundSettings::default() };
         let store = Arc::new(FakeStore::default());
+        let outbound = Outbound::new(&outbound).unwrap();
+        let around: Arc<dyn Clock> = clock.clone();
+        let known = IdentityProviders::new(&settings.public_url, &outbound, &around);
+        known.replace(providers);
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
+            providers: known.clone(),
             store: store.clone(),
             keys: Arc::new(KeyRing::new(keys.unwrap())),
             secret: ServerSecret::parse(&secret.into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
-            outbound: Outbound::new(&outbound).unwrap(),
+            outbound,
             to_clients: Outbound::new(&OutboundSettings::default()).unwrap(),
             auditor: Auditor::open(audit, clock.clone(), random).unwrap(),
             grantable: Arc::new(Ordinary),
             dpop: None,
         });
-        let known = IdentityProviders::new(server.public_url(), &server.outbound, &server.clock);
-        known.replace(providers);
         let people = PeopleSettings::of(known);
         let router = people_routes(&server, people);
         Self { server, store, clock, router, log, _directory: directory }

@@ -88,6 +88,7 @@ impl Provider {
             claims: ClaimMap::default(),
             require: std::collections::BTreeMap::new(),
             stored: false,
+            standing: crate::login_provider::Standing::default(),
         }
     }
 
@@ -380,8 +381,7 @@ async fn a_disabled_account_is_not_let_in() {
 // RFC 9700 §4.13 — N108
 #[tokio::test]
 async fn one_network_cannot_begin_logins_without_end_and_keeps_nobody_else_out() {
-    let provider = Provider::start().await;
-    let site = Site::with("https://broker.example", vec![provider.settings()]);
+    let (_provider, site, _) = start().await;
     let begins = async |address: &str| {
         let mut browser = Browser::new(&site);
         browser.address = address.parse().unwrap();

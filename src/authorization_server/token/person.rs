@@ -7,10 +7,31 @@ use crate::authorization_server::client::Client;
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::server::{AuthorizationServer, PersonFacts};
 use crate::authorization_server::target;
+use crate::authorization_server::vouching::Stands;
 use crate::scope::Scope;
 use crate::store::{GrantRow, UserRow};
 
 use super::exchange::DEAD;
+
+/// Whether the identity provider at which they logged in to allow it stands by the person still.
+///
+/// # Errors
+///
+/// [`DEAD`] where it does not, or they have not logged in there for too long; [`OAuthError::Unavailable`] where it has been away
+/// for too long; [`OAuthError::Store`]
+pub(super) async fn still_vouched(
+    server: &AuthorizationServer,
+    grant: &GrantRow,
+) -> Result<(), OAuthError> {
+    let (Some(user), Some(issuer)) = (grant.user_id, &grant.login.issuer) else { return Ok(()) };
+    match server.vouching.of((user, issuer), grant.created_at).await? {
+        Stands::Yes => Ok(()),
+        Stands::No => Err(DEAD),
+        Stands::Unknown => Err(OAuthError::Unavailable(
+            "the identity provider has not said for too long who this is",
+        )),
+    }
+}
 
 /// The person behind a grant, and what of `wanted` they may still let this client have.
 ///

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 use super::exchange::{DEAD, Exchange, Granted, Refused};
 use super::issue::Issue;
-use super::person::still_granted;
+use super::person::{still_granted, still_vouched};
 use super::refresh_reply::Kept;
 use super::resource;
 
@@ -35,7 +35,7 @@ pub(super) struct Refreshed {
 ///
 /// - `400 invalid_grant`: [`DEAD`]; with a revoked grant where the token was stolen (N45)
 /// - `400 invalid_scope`, `400 invalid_target`: more than was granted; nothing is rotated (N49)
-/// - `429` for one grant that refreshes all the time; `503`
+/// - `429` for one grant that refreshes all the time; `503`, also while the person's identity provider has been away for too long
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {
     let presented = exchange.form.require("refresh_token", "refresh_token is missing")?;
     if !BearerSecret::RefreshToken.may_be(presented) {
@@ -67,6 +67,7 @@ async fn refresh(exchange: &Exchange<'_>, presented: &str) -> Result<Refreshed, 
     }
     may_refresh(exchange, &token.scopes)?;
     server.tokens.admit_refresh(grant.id)?;
+    still_vouched(server, &grant).await?;
     let text = BearerSecret::RefreshToken.generate(&*server.random);
     let kept = prepare(exchange, &grant, &token.scopes, &text, now).await?;
     let sealed_reply = kept.seal(presented).ok_or(UNSEALED)?;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::authorization_server::error::OAuthError;
 use crate::authorization_server::form::Form;
 use crate::authorization_server::server::AuthorizationServer;
 use crate::authorization_server::target;
+use crate::store::ResourceRow;
 
 use super::exchange::DEAD;
 
@@ -70,10 +73,25 @@ pub(super) async fn registered(
     Ok(row.filter(|row| row.disabled_at.is_none()).map(|row| {
         let seconds = row.access_token_ttl_seconds;
         Target {
+            dpop_required: is_bound(server, &row),
             uri: row.uri,
             lifetime: seconds.map(|seconds| Duration::from_secs(seconds.into())),
-            // What is not reached through us asks for what it likes itself.
-            dpop_required: row.url.is_some() && server.settings.dpop_required,
         }
     }))
+}
+
+/// Of what is said of a server that is reached through us, what its tokens are to be.
+#[derive(Deserialize)]
+struct Proxied {
+    #[serde(default)]
+    dpop_required: bool,
+}
+
+/// What is not reached through us asks for what it likes itself. What cannot be read may ask for it, and is not served here.
+fn is_bound(server: &AuthorizationServer, row: &ResourceRow) -> bool {
+    let is_free = |proxy: &str| {
+        serde_json::from_str::<Proxied>(proxy).is_ok_and(|proxied| !proxied.dpop_required)
+    };
+    let free = row.proxy.as_deref().is_none_or(is_free);
+    row.url.is_some() && (server.settings.dpop_required || !free)
 }

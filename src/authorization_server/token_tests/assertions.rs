@@ -64,6 +64,7 @@ fn provider() -> IdentityProviderSettings {
         claims: ClaimMap::default(),
         require: std::collections::BTreeMap::new(),
         stored: false,
+        standing: crate::login_provider::Standing::default(),
     }
 }
 

@@ -15,9 +15,9 @@ use tower::ServiceExt as _;
 
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::{
-    AuthorizationServer, CodeChallenge, Grantable, KeyRing, NewAuthorizationServer, PersonFacts,
-    ServerSecret, Settings, SigningAlgorithm, SigningKeys, UsedAt, introspection_routes,
-    token_routes,
+    AuthorizationServer, CodeChallenge, Grantable, IdentityProviders, KeyRing,
+    NewAuthorizationServer, PersonFacts, ServerSecret, Settings, SigningAlgorithm, SigningKeys,
+    UsedAt, introspection_routes, token_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::id::{GrantId, UserId};
@@ -27,7 +27,7 @@ use crate::store::{
     self, CodeRow, Database, Digest, GrantRow, OwnLogin, ResourceRow, SessionRow, StoreSettings,
     UserRow,
 };
-use crate::time::{Clock as _, FixedClock, Timestamp};
+use crate::time::{Clock, FixedClock, Timestamp};
 
 pub(super) use super::settings::client;
 use super::settings::settings;
@@ -144,10 +144,13 @@ impl Site {
         let mut settings = settings();
         change(&mut settings);
         let policy = Arc::new(Policy::default());
+        let around: Arc<dyn Clock> = clock.clone();
+        let providers = IdentityProviders::new(&settings.public_url, &loopback_client(), &around);
         let server = AuthorizationServer::new(NewAuthorizationServer {
             settings,
             store: Arc::clone(&store),
             keys: Arc::new(KeyRing::new(keys.unwrap())),
+            providers,
             secret: ServerSecret::parse(&STANDARD.encode([7; 32]).into()).unwrap(),
             clock: clock.clone(),
             random: random.clone(),

@@ -14,6 +14,7 @@ use crate::admin::{
 use crate::app::ProviderCheck;
 use crate::cli::failure::Failure;
 use crate::cli::settings::Ready;
+use crate::login_provider::Standing;
 
 use super::show::{Columns, list, one};
 use super::{Administration, failure};
@@ -132,6 +133,10 @@ struct MoreArgs {
     /// What a claim of the provider is here: subject, username, name, email, groups or roles; may be repeated
     #[arg(long = "claim", value_name = "MEANING=CLAIM", value_parser = pair)]
     claims: Vec<(String, String)>,
+    /// For how long what it says of people is enough: keep_tokens=true, max_login_age_seconds, ask_again_seconds or
+    /// unanswered_seconds; may be repeated
+    #[arg(long = "standing", value_name = "WHAT=VALUE", value_parser = pair)]
+    standing: Vec<(String, String)>,
     /// A claim that an account must have, and a value that does; may be repeated
     #[arg(long, value_name = "CLAIM=VALUE", value_parser = pair)]
     require: Vec<(String, String)>,
@@ -157,6 +162,22 @@ impl MoreArgs {
             place.clone_from(claim);
         }
         Ok((!self.claims.is_empty()).then_some(claims))
+    }
+
+    /// What was said of that, over what is known of it. An empty value, or none of these, is as where nothing was said.
+    fn standing(&self, known: Standing) -> Result<Option<Standing>, Failure> {
+        const HINT: &str = "--standing keep_tokens=true|false, or max_login_age_seconds=, ask_again_seconds=, \
+            unanswered_seconds= and a number";
+        let wrong = |_| Failure::new("--standing says what cannot be").hint(HINT);
+        let mut standing = json!(known);
+        for (what, value) in &self.standing {
+            standing[what] = match value.as_str() {
+                "" => json!(Standing::default())[what].clone(),
+                text => serde_json::from_str(text).map_err(wrong)?,
+            };
+        }
+        let standing = serde_json::from_value(standing).map_err(wrong)?;
+        Ok((!self.standing.is_empty()).then_some(standing))
     }
 
     fn required(&self) -> BTreeMap<String, Vec<String>> {
@@ -247,6 +268,7 @@ async fn add(
         scopes: args.more.scopes.clone(),
         claims: args.more.claims(ProviderClaimNames::default())?,
         require: args.more.required(),
+        standing: args.more.standing(Standing::default())?.unwrap_or_default(),
         no_check: args.no_check,
     };
     let added = by.operations.add_identity_provider(&by.actor, control, new).await;
@@ -275,6 +297,7 @@ async fn set(
         scopes: args.more.scopes.clone(),
         claims: args.more.claims(known.claims)?,
         require: (args.require_nothing || !required.is_empty()).then_some(required),
+        standing: args.more.standing(known.standing)?,
     };
     let change = (args.id.as_str(), change);
     let changed = by.operations.change_identity_provider(&by.actor, control, change).await;

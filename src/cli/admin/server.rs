@@ -182,6 +182,9 @@ struct ProxyArgs {
     /// With --url: which revisions it speaks [default: auto]
     #[arg(long, value_name = "auto|2025-11-25|2026-07-28|both", value_parser = word::<ServerEra>)]
     era: Option<ServerEra>,
+    /// With --url: take tokens alone that are bound to a key of their client (DPoP)
+    #[arg(long)]
+    dpop_required: bool,
 }
 
 impl ProxyArgs {
@@ -197,6 +200,7 @@ impl ProxyArgs {
             on_change: self.on_change,
             on_hidden_text: self.on_hidden_text,
             era: self.era,
+            dpop_required: self.dpop_required,
         };
         (settings != ProxySettings::default()).then_some(settings)
     }

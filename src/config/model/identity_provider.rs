@@ -13,7 +13,7 @@ use crate::config::checker::Checker;
 use crate::config::finding::{Finding, FindingCode};
 use crate::config::key::Key;
 use crate::id::ClientId;
-use crate::login_provider::{is_every_tenant, is_groups_prefix, is_open_to_all};
+use crate::login_provider::{Standing, is_every_tenant, is_groups_prefix, is_open_to_all};
 use crate::scope::Scope;
 
 /// Where people log in.
@@ -33,6 +33,7 @@ pub struct IdentityProvider {
     pub endpoints: Option<ProviderEndpoints>,
     pub claims: ProviderClaims,
     pub require: BTreeMap<String, Vec<String>>,
+    pub standing: Standing,
     /// Whose ID-JAGs are taken. `None`: nobody's.
     pub identity_assertions: Option<AssertionIssuer>,
 }
@@ -76,6 +77,9 @@ pub(super) struct RawIdentityProvider {
     /// whoever can log in there may log in here; what they may do is for policy.
     #[serde(default)]
     pub(super) require: BTreeMap<String, Vec<String>>,
+    /// For how long what it says of people is enough, when their clients refresh: `{ keep_tokens = true }` asks it again.
+    #[serde(default)]
+    pub(super) standing: Standing,
     /// Trusts this provider's ID-JAGs (MCP Enterprise-Managed Authorization). `{}` is enough; unset: they are refused.
     pub(super) identity_assertions: Option<RawIdentityAssertions>,
 }
@@ -234,6 +238,7 @@ impl RawIdentityProvider {
             endpoints: endpoints?,
             claims: self.claims,
             require: self.require,
+            standing: self.standing,
             identity_assertions,
         })
     }
@@ -292,6 +297,10 @@ impl RawIdentityProvider {
             let problem = "is missing: anybody who has an account there can log in here";
             let finding = Finding::warning(FindingCode::Weak, &at.name("require"), problem);
             to.add(finding.hint("Google: require = { hd = [\"your-domain.example\"] }"));
+        }
+        if let Some(fault) = self.standing.fault() {
+            let key = at.name("standing").name(fault.field);
+            to.refuse(&key, &fault.found.to_string(), fault.problem, fault.allowed);
         }
         let claims = &self.claims;
         for (name, prefix) in

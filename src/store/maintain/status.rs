@@ -97,6 +97,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     16 "ended_accounts",
     17 "sealing",
     17 "sealing_brokers",
+    21 "provider_tokens",
 ];
 
 /// The schema from which on the store says what it is sealed with.
@@ -163,7 +164,7 @@ async fn read(connection: &mut Connection, schema: i64) -> Result<StoreStatus, S
     let oldest = oldest.map(|row| row.maybe_time("oldest")).transpose()?.flatten();
     let sealing = if schema < SEALING { None } else { find_sealing(connection, &()).await? };
     let sealed = match &sealing {
-        Some(sealing) => sealed_counts(connection, &sealing.first_key_id).await?,
+        Some(sealing) => sealed_counts(connection, (&sealing.first_key_id, schema)).await?,
         None => Vec::new(),
     };
     let database = if postgres { "postgres" } else { "sqlite" };

@@ -85,6 +85,13 @@ const DELETES: &[(&str, i64)] = &[
         ),
         0,
     ),
+    // Nothing is left of the log-ins that they came with: there is nothing to ask a provider for.
+    (
+        "DELETE FROM provider_tokens WHERE (user_id, issuer) IN (SELECT user_id, issuer FROM provider_tokens \
+         WHERE heard_at < $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.user_id = provider_tokens.user_id \
+         AND grants.issuer = provider_tokens.issuer AND grants.revoked_at IS NULL AND grants.expires_at > $1) LIMIT 1000)",
+        86_400,
+    ),
     (delete!("approvals", "id", "expires_at"), 30 * 86_400),
     (delete!("registration_tokens", "prefix", "expires_at"), 30 * 86_400),
     (delete!("login_failures", "attempt_key", "last_failure_at"), 86_400),

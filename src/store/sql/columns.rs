@@ -69,6 +69,10 @@ macro_rules! columns {
             "credential_id" "user_id" "user_handle" "credential" "sign_count" "backed_up" "name"
             "created_at" "last_used_at" "alone")
     };
+    (provider_tokens $($table:literal)?) => {
+        columns!(@ ($($table)?)
+            "user_id" "issuer" "sealed" "version" "ask_at" "heard_at")
+    };
     (registration_tokens $($table:literal)?) => {
         columns!(@ ($($table)?)
             "prefix" "token_digest" "name" "uses" "most_uses" "created_at" "expires_at"
@@ -96,7 +100,8 @@ macro_rules! columns {
     (users $($table:literal)?) => {
         columns!(@ ($($table)?)
             "id" "username" "display_name" "email" "password_hash" "administrator" "member_of"
-            "created_at" "last_login_at" "disabled_at" "groups_incomplete" "passkey_login")
+            "created_at" "last_login_at" "disabled_at" "groups_incomplete" "passkey_login"
+            "has_roles" "roles_incomplete")
     };
     (@ () $first:literal $($next:literal)*) => {
         concat!($first $(, ", ", $next)*)

@@ -227,7 +227,7 @@ macro_rules! people {
 }
 
 /// What is about people while they are let in, and goes before their grants.
-const OF_PEOPLE: [&str; 3] = [
+const OF_PEOPLE: [&str; 4] = [
     // First: this waits for who is just allowing something in one of them.
     concat!("DELETE FROM sessions WHERE user_id IN ", people!()),
     concat!(
@@ -236,6 +236,7 @@ const OF_PEOPLE: [&str; 3] = [
         ")"
     ),
     concat!("DELETE FROM links WHERE user_id IN ", people!()),
+    concat!("DELETE FROM provider_tokens WHERE issuer = $1 AND user_id IN ", people!()),
 ];
 
 /// Their tokens are given back, as at everybody's end.

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 use super::columns::columns;
 use super::database::SqlDatabase;
 use super::identity_provider::Part;
-use super::{authorization_request, clean_up, grant, session};
+use super::{authorization_request, clean_up, grant, provider_tokens, session};
 
 /// For how long a client is tried to be told.
 const NOTICE_LIVES: i64 = 86_400;
@@ -124,6 +124,19 @@ async fn elsewhere(
         },
         None => None,
     };
+    if let (Some(user), None) = (user, &token.sid) {
+        // Nothing of any log-in there is left to ask about.
+        provider_tokens::forget(c, (&user.to_string(), &token.issuer)).await?;
+    }
+    end_of(c, (token, user), now).await.map(Some)
+}
+
+/// What comes from the log-ins that are meant. How many sessions, and what is revoked now.
+pub(super) async fn end_of(
+    c: &mut Connection,
+    (token, user): (&LogoutToken, Option<UserId>),
+    now: Timestamp,
+) -> Result<(u64, Vec<Revocation>), StoreError> {
     let sessions = sessions_meant(c, token, user).await?;
     let mut sids = Vec::new();
     let mut ended = 0;
@@ -143,7 +156,7 @@ async fn elsewhere(
     let live = grants.iter().filter(|row| row.revoked_at.is_none() && row.expires_at > now);
     let ids: Vec<GrantId> = live.map(|row| row.id).collect();
     let revoked = grant::revoke_each(c, &ids, (RevokeReason::LogOut, now)).await?;
-    Ok(Some((ended, revoked)))
+    Ok((ended, revoked))
 }
 
 /// What says nothing of where it comes from may come from there: it is of this person, and ends. What an assertion gave has

@@ -26,6 +26,7 @@ mod metadata_document;
 mod passkey;
 mod people;
 mod place;
+mod provider_tokens;
 mod refresh;
 mod registration_token;
 mod resource;

@@ -2,6 +2,7 @@
 
 use crate::store::connection::{Connection, Row, values};
 use crate::store::error::StoreError;
+use crate::store::migrate::KNOWN;
 use crate::store::sealing::{Resealed, SealedCount, SealedPlace, SealedRow};
 
 use super::sealing::{chosen, find};
@@ -19,6 +20,8 @@ pub(super) async fn rows(
         WHERE user_id > $1 ORDER BY user_id LIMIT $2";
     const ACCOUNTS: &str = "SELECT user_id AS one, server AS two, sealed FROM upstream_accounts \
         WHERE (user_id, server) > ($1, $2) ORDER BY user_id, server LIMIT $3";
+    const PROVIDER_TOKENS: &str = "SELECT user_id AS one, issuer AS two, sealed FROM provider_tokens \
+        WHERE (user_id, issuer) > ($1, $2) ORDER BY user_id, issuer LIMIT $3";
     const ENDED: &str = "SELECT user_id AS one, server || ' ' || version AS two, sealed \
         FROM ended_accounts WHERE (user_id, server || ' ' || version) > ($1, $2) \
         ORDER BY user_id, server || ' ' || version LIMIT $3";
@@ -32,6 +35,9 @@ pub(super) async fn rows(
         SealedPlace::Authenticators => c.rows(AUTHENTICATORS, after).await?,
         SealedPlace::UpstreamAccounts => {
             c.rows(ACCOUNTS, values![first.as_str(), second.as_str(), BATCH]).await?
+        }
+        SealedPlace::ProviderTokens => {
+            c.rows(PROVIDER_TOKENS, values![first.as_str(), second.as_str(), BATCH]).await?
         }
         SealedPlace::EndedAccounts => {
             c.rows(ENDED, values![first.as_str(), second.as_str(), BATCH]).await?
@@ -63,6 +69,8 @@ pub(super) async fn replace(
         "UPDATE authenticators SET sealed = $3 WHERE user_id = $1 AND sealed = $2";
     const ACCOUNTS: &str = "UPDATE upstream_accounts SET sealed = $4 \
         WHERE user_id = $1 AND server = $2 AND sealed = $3";
+    const PROVIDER_TOKENS: &str = "UPDATE provider_tokens SET sealed = $4 \
+        WHERE user_id = $1 AND issuer = $2 AND sealed = $3";
     const ENDED: &str = "UPDATE ended_accounts SET sealed = $4 \
         WHERE user_id = $1 AND server || ' ' || version = $2 AND sealed = $3";
     const CLIENTS: &str =
@@ -82,6 +90,9 @@ pub(super) async fn replace(
             SealedPlace::Authenticators => c.execute(AUTHENTICATORS, texts).await?,
             SealedPlace::UpstreamAccounts => {
                 c.execute(ACCOUNTS, values![first, second.as_str(), old, new]).await?
+            }
+            SealedPlace::ProviderTokens => {
+                c.execute(PROVIDER_TOKENS, values![first, second.as_str(), old, new]).await?
             }
             SealedPlace::EndedAccounts => {
                 c.execute(ENDED, values![first, second.as_str(), old, new]).await?
@@ -110,28 +121,30 @@ macro_rules! count {
 
 pub(super) async fn of_store(c: &mut Connection, (): &()) -> Result<Vec<SealedCount>, StoreError> {
     let Some(sealing) = find(c, &()).await? else { return Ok(Vec::new()) };
-    counts(c, &sealing.first_key_id).await
+    counts(c, (&sealing.first_key_id, KNOWN)).await
 }
 
-/// By the ids that values name; those that name none are counted as `first_key_id`'s.
+/// Of a store of this schema, by the ids that values name; those that name none are counted as `first_key_id`'s.
 pub(in crate::store) async fn counts(
     c: &mut Connection,
-    first_key_id: &str,
+    (first_key_id, schema): (&str, i64),
 ) -> Result<Vec<SealedCount>, StoreError> {
     const KEYS_LITE: &str = count!("CAST(private AS TEXT)", "signing_keys");
     const KEYS_GRES: &str = count!("encode(private, 'escape')", "signing_keys");
     const AUTHENTICATORS: &str = count!("sealed", "authenticators");
     const ACCOUNTS: &str = count!("sealed", "upstream_accounts");
+    const PROVIDER_TOKENS: &str = count!("sealed", "provider_tokens");
     const ENDED: &str = count!("sealed", "ended_accounts");
     const CLIENTS: &str = count!("sealed", "upstream_clients");
     const APPROVALS: &str = count!("sealed_arguments", "approvals WHERE sealed_arguments <> ''");
     let mut counts: Vec<SealedCount> = Vec::new();
-    for place in SealedPlace::ALL {
+    for place in SealedPlace::ALL.into_iter().filter(|place| place.since() <= schema) {
         let sql = match place {
             SealedPlace::SigningKeys if c.is_postgres() => KEYS_GRES,
             SealedPlace::SigningKeys => KEYS_LITE,
             SealedPlace::Authenticators => AUTHENTICATORS,
             SealedPlace::UpstreamAccounts => ACCOUNTS,
+            SealedPlace::ProviderTokens => PROVIDER_TOKENS,
             SealedPlace::EndedAccounts => ENDED,
             SealedPlace::UpstreamClients => CLIENTS,
             SealedPlace::Approvals => APPROVALS,

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 use super::columns::columns;
 use super::ending::{self, Ended};
-use super::{consent, ended_account};
+use super::{consent, ended_account, provider_tokens};
 
 pub(super) async fn add(c: &mut Connection, row: &UserRow) -> Result<bool, StoreError> {
     const SQL: &str = "INSERT INTO users (id, username, display_name, email, password_hash, passkey_login, \
@@ -211,6 +211,7 @@ pub(super) async fn disable(
     c.execute("DELETE FROM sessions WHERE user_id = $1", values![user.as_str()]).await?;
     c.execute("DELETE FROM links WHERE user_id = $1", values![user]).await?;
     ended_account::end_all(c, (*id, now)).await?;
+    provider_tokens::forget_all(c, *id).await?;
     let why = (RevokeReason::Disabled, now);
     Ok((true, ending::end_all(c, Whose::User(*id), why).await?))
 }
@@ -276,6 +277,19 @@ pub(super) async fn of_identity(
         user.username = format!("{}-{suffix}", identity.username);
     }
     Err(StoreError::Corrupt("a thousand users share one name"))
+}
+
+/// What a provider that was asked again says of somebody; nothing where that identity is not theirs by now.
+pub(super) async fn say_again(
+    c: &mut Connection,
+    (id, identity): (UserId, &ExternalIdentity),
+) -> Result<(), StoreError> {
+    let values = values![identity.issuer.as_str(), identity.subject.as_str()];
+    let known = c.row(OF_IDENTITY, values).await?.as_ref().map(row).transpose()?;
+    match known.filter(|known| known.id == id) {
+        Some(known) => refresh(c, known, identity).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// What the provider says of them now: who has left a group there, or lost a role, has so here.

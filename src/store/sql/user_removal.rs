@@ -11,13 +11,14 @@ use super::ending::{self, Ended};
 use super::{ended_account, logout, session, user};
 
 /// What is about a user and keyed by the id.
-const OF_USER: [&str; 6] = [
+const OF_USER: [&str; 7] = [
     "DELETE FROM identities WHERE user_id = $1",
     "DELETE FROM links WHERE user_id = $1",
     "DELETE FROM consents WHERE user_id = $1",
     "DELETE FROM authenticators WHERE user_id = $1",
     "DELETE FROM recovery_codes WHERE user_id = $1",
     "DELETE FROM passkeys WHERE user_id = $1",
+    "DELETE FROM provider_tokens WHERE user_id = $1",
 ];
 
 /// What became of it, and what is revoked now.

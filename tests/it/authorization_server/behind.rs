@@ -10,7 +10,11 @@ use super::browser::{Browser, hidden};
 use super::client::{Asking, REDIRECT, VERIFIER, register, told};
 
 /// From a client's registration to its token, for one resource.
-async fn token_for(product: &Product, browser: &mut Browser<'_>, resource: &str) -> Value {
+pub(super) async fn token_for(
+    product: &Product,
+    browser: &mut Browser<'_>,
+    resource: &str,
+) -> Value {
     let client = register(product, &[REDIRECT]).await;
     let asking = Asking::new(&client).with("scope", "weather:read").with("resource", resource);
     let location = browser.answers(&asking.path(), "allow").await;

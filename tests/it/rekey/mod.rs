@@ -72,7 +72,8 @@ async fn everything_opens_with_the_new_key_alone(mut site: Site) {
     let client_id = registers(&served).await;
     ended(served).await;
     let token = minted(&site, &[1]);
-    site.filled(1, 450).await;
+    let user_id = site.filled(1, 450).await;
+    site.logged_in_elsewhere(1, user_id).await;
     let before = site.sealed().await;
     assert!(before.iter().all(|count| count.key_id == id(1)), "{before:?}");
     let warned = text(&site.run(&[2, 1], &["check"]));
@@ -80,10 +81,10 @@ async fn everything_opens_with_the_new_key_alone(mut site: Site) {
     let done = site.run(&[2, 1], &["store", "rekey", "--wait", "0", "--json"]);
     let told: Value =
         serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", text(&done)));
-    assert_eq!((&told["key_id"], &told["resealed"]), (&json!(id(2)), &json!(454)), "{told}");
-    assert_eq!((site.opened(2).await, site.opened(1).await), ((454, 0), (0, 454)));
+    assert_eq!((&told["key_id"], &told["resealed"]), (&json!(id(2)), &json!(455)), "{told}");
+    assert_eq!((site.opened(2).await, site.opened(1).await), ((455, 0), (0, 455)));
     let told = text(&site.run(&[2], &["store", "status"]));
-    assert!(told.contains(&format!("{} seals all 454 sealed values", id(2))), "{told}");
+    assert!(told.contains(&format!("{} seals all 455 sealed values", id(2))), "{told}");
     let checked = text(&site.run(&[2], &["check"]));
     assert!(!checked.contains("key_encryption_key"), "{checked}");
     let served = site.serves(&[2]).await;

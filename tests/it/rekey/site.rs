@@ -8,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use mcp_auth_broker::authorization_server::{
-    KeyEncryptionKey, authenticator_context, signing_key_context,
+    KeyEncryptionKey, authenticator_context, provider_tokens_context, signing_key_context,
 };
 use mcp_auth_broker::connections::{account_context, client_context};
 use mcp_auth_broker::id::UserId;
 use mcp_auth_broker::store::{
-    AuthenticatorRow, Database, Digest, SealedCount, SealedPlace, StoreSettings,
-    UpstreamAccountRow, open, status,
+    AuthenticatorRow, Database, Digest, GivenTokens, ProviderLogin, SealedCount, SealedPlace,
+    StoreSettings, UpstreamAccountRow, open, status,
 };
 use mcp_auth_broker::time::{Clock as _, SystemClock};
 
@@ -139,6 +139,16 @@ impl Site {
         user_id
     }
 
+    /// They logged in at an identity provider, whose tokens are sealed with this key alone.
+    pub(super) async fn logged_in_elsewhere(&self, byte: u8, user_id: UserId) {
+        let issuer = "https://idp.example".to_owned();
+        let context = provider_tokens_context(&user_id.to_string(), &issuer);
+        let tokens = GivenTokens::New(key(byte).seal_text("the tokens", &context).unwrap());
+        let login =
+            ProviderLogin { user_id, issuer, provider: None, tokens, now: SystemClock.now() };
+        assert!(self.store().await.put_provider_login(&login).await.unwrap());
+    }
+
     /// How many values open with this key alone, and how many do not.
     pub(super) async fn opened(&self, byte: u8) -> (usize, usize) {
         let (store, key) = (self.store().await, key(byte));
@@ -157,6 +167,7 @@ impl Site {
                         SealedPlace::EndedAccounts => {
                             account_context(first, second.split_once(' ').unwrap().0)
                         }
+                        SealedPlace::ProviderTokens => provider_tokens_context(first, second),
                         SealedPlace::UpstreamClients => client_context(first),
                         SealedPlace::Approvals => "approval arguments".to_owned(),
                     };

@@ -23,6 +23,7 @@ mod passkey_accounts;
 mod passkeys;
 mod people;
 pub(crate) mod postgres;
+mod provider_tokens;
 mod races;
 mod refresh;
 mod registration_tokens;

@@ -14,7 +14,8 @@ pub(super) const BACK: &str = "DROP INDEX revocations_ending; DROP INDEX grants_
     DROP INDEX consents_resource; ALTER TABLE revocations DROP COLUMN ending; \
     ALTER TABLE revocations DROP COLUMN ended_before; ALTER TABLE revocations DROP COLUMN ending_reason; \
     ALTER TABLE users DROP COLUMN passkey_login; \
-    ALTER TABLE users DROP COLUMN has_roles; ALTER TABLE users DROP COLUMN roles_incomplete; DELETE FROM schema_versions WHERE version >= 19;";
+    ALTER TABLE users DROP COLUMN has_roles; ALTER TABLE users DROP COLUMN roles_incomplete; \
+    DROP TABLE provider_tokens; ALTER TABLE identities DROP COLUMN logged_in_at; DELETE FROM schema_versions WHERE version >= 19;";
 
 /// What statements give of these is of another type from here on, so each is refused where it was prepared before.
 const CHANGED: &str = "ALTER TABLE users ALTER COLUMN username TYPE VARCHAR(300); \

@@ -110,6 +110,17 @@ impl Product {
             .await
     }
 
+    /// The same where `overrides` win over everything.
+    pub(crate) async fn start_over(
+        settings: &str,
+        overrides: &[String],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (directory, variables) = (tempfile::tempdir().unwrap(), Variables::default());
+        let settings = (settings, overrides);
+        Box::pin(Self::start_all(directory, settings, variables, clock, |service| service)).await
+    }
+
     /// The same with files in its directory, and with variables of the environment.
     pub(crate) async fn start_then(
         directory: TempDir,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::admin::{AdminError, ClientChange, NewClient, ServerChange};
+use crate::admin::{AdminError, BoundTokens, ClientChange, NewClient, ServerChange};
 
 use super::{Site, filled};
 
@@ -37,7 +37,7 @@ async fn what_a_client_is_held_to_outlives_a_change_and_what_cannot_be_kept_is_n
     };
     assert_eq!(refused(&site, &demands).await, "dpop_bound_access_tokens");
     assert_eq!(refused(&site, &machine).await, "require_pushed_authorization_requests");
-    site.operations.settings.dpop = true;
+    site.operations.settings.bound_tokens = BoundTokens::Some;
     site.operations.settings.client_certificates.self_signed = true;
     assert_eq!(refused(&site, &certificate).await, "dpop_bound_access_tokens");
     let (added, _) = site.operations.add_client(&actor, new(demands.clone())).await.unwrap();

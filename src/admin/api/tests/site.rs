@@ -10,9 +10,9 @@ use tower::ServiceExt as _;
 
 use crate::admin::api::routes;
 use crate::admin::operations::{
-    Actor, Administrators, CertificatesAsked, KeyControl, KeyFault, LogControl, LogLevel,
-    LogLevelView, NewUser, Operations, PolicyControl, PolicyView, ProviderControl, ProviderFault,
-    ReloadFault, Serving, Settings,
+    Actor, Administrators, BoundTokens, CertificatesAsked, KeyControl, KeyFault, LogControl,
+    LogLevel, LogLevelView, NewUser, Operations, PolicyControl, PolicyView, ProviderControl,
+    ProviderFault, ReloadFault, Serving, Settings,
 };
 use crate::audit::{AuditSettings, Auditor, Context, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::NewAccessToken;
@@ -147,9 +147,9 @@ impl Site {
                 identity_providers: Vec::new(),
                 provider_secrets: Vec::new(),
                 client_certificates: CertificatesAsked::default(),
-                dpop: false,
                 client_hosts: None,
                 named_credentials: Vec::new(),
+                bound_tokens: BoundTokens::default(),
                 administrators: Administrators {
                     subjects: vec!["robot".to_owned()],
                     groups: operators,

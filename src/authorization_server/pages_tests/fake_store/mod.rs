@@ -14,6 +14,7 @@ mod logout;
 mod others;
 mod passkeys;
 mod people;
+mod provider_tokens;
 mod tool_pins;
 
 #[derive(Debug, Default)]

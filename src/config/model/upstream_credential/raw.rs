@@ -89,8 +89,9 @@ struct RawTokenExchange {
 struct RawIdJag {
     /// The token endpoint of the identity provider.
     token_url: String,
-    /// Who that is. Tokens that this issuer made are sent to it as they are; about all other callers the broker sends a JWT
-    /// of its own. Unset: always a JWT of its own.
+    /// Who that is. Of people who logged in here at this provider (with `standing.keep_tokens` and the same client) the ID
+    /// token is sent to it; else tokens that this issuer made as they are; about all other callers a JWT of the broker's own.
+    /// Unset: always that.
     issuer: Option<String>,
     /// Our client there.
     client_id: String,
