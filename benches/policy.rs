@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use mcp_auth_broker::id::{ClientId, Issuer, Subject};
-use mcp_auth_broker::policy::{Arguments, Ask, Facts, GraphAsk, Moment, Operation, Policy, Who};
+use mcp_auth_broker::policy::{
+    Arguments, Ask, Facts, GraphAsk, Moment, Needs, Operation, Policy, Who, World,
+};
 use mcp_auth_broker::scope::Scope;
 use mcp_auth_broker::time::Timestamp;
 use serde_json::{Map, Value, json};
@@ -51,6 +53,16 @@ fn file(size: usize) -> String {
         if number % 10 == 1 {
             writeln!(text, "when = \"claims.oid == 'ada'\"").unwrap();
         }
+    }
+    text
+}
+
+/// As many rules, each about a pattern of its own.
+fn patterns(size: usize) -> String {
+    let mut text = "version = \"bench\"\n".to_owned();
+    for number in 0..size {
+        writeln!(text, "[[rule]]\nid = \"r{number}\"\neffect = \"allow\"\ntools = [\"w1\\\\.get_{number}.*\"]\nscopes = [\"w:read\"]")
+            .unwrap();
     }
     text
 }
@@ -149,7 +161,35 @@ fn loading(criterion: &mut Criterion) {
         });
     }
     group.finish();
+    let mut group = criterion.benchmark_group("reload of patterns");
+    group.sample_size(10);
+    for size in SIZES {
+        let text = patterns(size);
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            bencher.iter(|| black_box(load(black_box(&text))));
+        });
+    }
+    group.finish();
 }
 
-criterion_group!(benches, decisions, loading);
+/// `broker policy lint`, without what reading the rules costs.
+fn linting(criterion: &mut Criterion) {
+    let world = World {
+        operation_tool: EXECUTE,
+        servers: ["w1".to_owned()].into(),
+        issuers: ["https://broker.example".to_owned()].into(),
+        ..World::default()
+    };
+    let mut group = criterion.benchmark_group("lint");
+    group.sample_size(10);
+    for (name, text) in [("rules", file(10_000)), ("patterns", patterns(10_000))] {
+        let policy = load(&text);
+        group.bench_function(BenchmarkId::new(name, 10_000), |bencher| {
+            bencher.iter(|| black_box(policy.lint(&world, |_, _| Needs::Unknown)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decisions, loading, linting);
 criterion_main!(benches);

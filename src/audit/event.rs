@@ -142,6 +142,9 @@ pub enum AuditEvent {
         missing_scopes: Scope,
         reason: Reason,
         policy_version: Arc<str>,
+        /// The rules that were looked at, in order, and what became of each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        evaluated: Vec<Step>,
         question: Box<Recorded>,
     },
     /// Terminal: a tool list was answered.
@@ -207,6 +210,9 @@ pub enum AuditEvent {
         max_age_seconds: Option<u32>,
         reason: Reason,
         policy_version: Arc<str>,
+        /// The rules that were looked at, in order, and what became of each.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        evaluated: Vec<Step>,
         question: Box<Recorded>,
     },
     /// The webhook was told that a call waits, or could not be. Belongs to no request.

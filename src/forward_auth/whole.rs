@@ -126,13 +126,14 @@ impl Server {
         if let (true, Some(tool_name)) = (decision.can_step_up(), tool_name.clone()) {
             let response = answer::insufficient_scope(self, &decision.missing_scopes);
             let (missing_scopes, reason) = (decision.missing_scopes, decision.reason);
-            let policy_version = decision.policy_version;
+            let (policy_version, evaluated) = (decision.policy_version, decision.evaluated);
             let event = AuditEvent::ScopeInsufficient {
                 method: METHOD,
                 tool_name,
                 missing_scopes,
                 reason,
                 policy_version,
+                evaluated,
                 question,
             };
             caller.end(event).await?;

@@ -192,6 +192,7 @@ impl Door {
                 max_age_seconds: login.max_age_seconds,
                 reason: decision.reason.clone(),
                 policy_version: Arc::clone(&decision.policy_version),
+                evaluated: decision.evaluated.clone(),
                 question,
             };
             caller.end(event).await?;
@@ -205,6 +206,7 @@ impl Door {
             missing_scopes: decision.missing_scopes.clone(),
             reason: decision.reason.clone(),
             policy_version: Arc::clone(&decision.policy_version),
+            evaluated: decision.evaluated.clone(),
             question,
         };
         caller.end(event).await?;

@@ -2,11 +2,14 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::json;
 
 use crate::scope::Scope;
 
 use super::generated::{FORMS, Form, Question, TOOLS, alike, policy, questions, rules};
-use super::{Ask, Decision, Effect, Moment, Policy, Recorded, Replay};
+use super::{
+    Ask, Decision, Effect, Made, Moment, Outcome, Policy, Recorded, Replay, RuleExplanation,
+};
 
 fn opens(decision: &Decision) -> bool {
     decision.effect != Effect::Deny
@@ -15,6 +18,18 @@ fn opens(decision: &Decision) -> bool {
 /// A call, and the question whether its tool is listed.
 fn call_and_list() -> impl Strategy<Value = (Form, Form)> {
     select(&[(Form::Operation, Form::AnyOperation), (Form::Call, Form::Tool)][..])
+}
+
+/// What the event of a decision says of it.
+fn made(decision: &Decision) -> Made {
+    let mut payload = json!({ "reason": decision.reason, "evaluated": decision.evaluated });
+    if decision.can_step_up() {
+        payload["missing_scopes"] = json!(decision.missing_scopes);
+    } else if let Some(login) = &decision.login {
+        payload["assurance"] = json!(login.assurance);
+        payload["max_age_seconds"] = json!(login.max_age_seconds);
+    }
+    serde_json::from_value(payload).unwrap()
 }
 
 fn decide(policy: &Policy, question: &Question, form: Form) -> Decision {
@@ -139,18 +154,25 @@ proptest! {
             let text = serde_json::to_string(&replay.question).unwrap();
             let replay = Replay { question: serde_json::from_str(&text).unwrap(), ..replay };
             let has_operations = form == Form::AnyOperation;
+            let said = question.ask(form, |ask| policy.decide(&Ask { now: at_a_step(ask), ..*ask }));
+            let made = made(&said);
+            let told = replay.explain(&policy, (policy.version(), Some(&made)), has_operations);
+            // What became of the rules is on record, and of a call that is all that depends on its arguments.
+            let is_call = matches!(form, Form::Call | Form::Operation) && !said.evaluated.is_empty();
+            prop_assert!(told.decision.is_some() || !is_call, "{:?}", said);
+            if let Some(explained) = told.decision {
+                prop_assert!(explained.does_as(&said) && explained.reason == said.reason, "{:?}", explained);
+                prop_assert_eq!(told.changes.is_empty(), said.is_allow());
+                let undecided = |rule: &RuleExplanation| rule.outcome == Some(Outcome::Undecided);
+                prop_assert!(!is_call || !told.rules.iter().any(undecided), "{:?}", said);
+            }
             // A call of a tool without operations is recorded without its arguments, as the tool as such is.
             let Some(again) = replay.decide(&policy, policy.names(), has_operations) else { continue };
-            let said = question.ask(form, |ask| policy.decide(&Ask { now: at_a_step(ask), ..*ask }));
             prop_assert_eq!(again.effect, said.effect, "{}", text);
             prop_assert_eq!(&again.reason, &said.reason);
             prop_assert_eq!(&again.missing_scopes, &said.missing_scopes);
             prop_assert_eq!(&again.login, &said.login);
-            let told = replay.explain(&policy, policy.version(), has_operations);
-            let explained = told.decision.unwrap();
-            prop_assert!(explained.does_as(&said) && explained.reason == said.reason, "{:?}", explained);
-            prop_assert_eq!(told.changes.is_empty(), said.is_allow());
-            let others = replay.explain(&policy, "other+rules", has_operations);
+            let others = replay.explain(&policy, ("other+rules", None), has_operations);
             if let Some(decision) = others.decision {
                 prop_assert!(decision.does_as(&said), "{:?}", decision);
             } else {

@@ -104,7 +104,7 @@ impl fmt::Display for LoginNeeded {
 }
 
 /// One rule that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub rule_id: RuleId,
     pub effect: Effect,
@@ -112,7 +112,7 @@ pub struct Step {
 }
 
 /// What became of a rule that is about the caller and the operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It applies. Whether it decides is for the order of the effects to say.

@@ -63,6 +63,22 @@ struct Raw {
     outcome: Option<Outcome>,
 }
 
+impl Raw {
+    /// What each of those comparisons came to that a record has not the values for, as far as what became of the rule tells.
+    fn what_is_not_on_record(&self) -> Truth {
+        let of_rule = |(aspect, _): &&(Aspect, Truth)| {
+            !matches!(aspect, Aspect::Scopes | Aspect::Permissions)
+        };
+        let others = self.checks.iter().filter(of_rule).filter(|(_, truth)| *truth != Truth::True);
+        match self.outcome.map(Outcome::truth) {
+            Some(Truth::True) => Truth::True,
+            // The only one that can have done it.
+            Some(truth) if others.count() == 1 => truth,
+            Some(_) | None => Truth::Unknown,
+        }
+    }
+}
+
 /// Writes down what is compared.
 #[derive(Default)]
 struct Recorder(Vec<Raw>);
@@ -121,10 +137,15 @@ impl Policy {
         ask: &Ask<'_>,
         decision: &Decision,
     ) -> RuleExplanation {
-        let compared = raw
-            .checks
-            .iter()
-            .map(|(aspect, truth)| words::compared(self, rule, ask, *aspect, *truth));
+        let on_record = ask.who.told.is_some_and(|told| told.made.is_some());
+        let came_to = raw.what_is_not_on_record();
+        let compared = raw.checks.iter().map(|(aspect, truth)| match truth {
+            Truth::Unknown if on_record => {
+                let said = words::compared(self, rule, ask, *aspect, came_to);
+                Compared { saw: words::not_on_record(came_to).to_owned(), ..said }
+            }
+            known => words::compared(self, rule, ask, *aspect, *known),
+        });
         RuleExplanation {
             rule_id: rule.id.clone(),
             effect: rule.effect,

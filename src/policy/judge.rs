@@ -137,6 +137,18 @@ impl Seen<'_> {
     }
 }
 
+impl Outcome {
+    /// What a rule's comparisons came to together, where this became of it.
+    pub(super) const fn truth(self) -> Truth {
+        match self {
+            Self::Match | Self::LackScope | Self::LackPermission => Truth::True,
+            Self::ConditionFalse => Truth::False,
+            Self::ConditionFailed => Truth::Error,
+            Self::Undecided => Truth::Unknown,
+        }
+    }
+}
+
 impl Rule {
     /// Whether the rule is about this caller and operation, its arguments and condition aside.
     ///
@@ -267,11 +279,19 @@ impl super::decide::Policy {
             tally.check(Aspect::Tenant, |_| self.tenant_fits(rule, ask).into());
         }
         rule.principals.compare(&ask.who, rule.effect, ask.now, &mut tally);
-        let concerned = tally.came_to() != Truth::False;
+        let mut concerned = tally.came_to() != Truth::False;
         if concerned || W::SEES_ALL {
             rule.compare_conditions(known, &ask.operation, &mut tally);
         }
-        let (truth, failed) = (tally.came_to(), tally.failed);
+        let (mut truth, failed) = (tally.came_to(), tally.failed);
+        if let Some(made) = ask.who.told.and_then(|told| told.made) {
+            match made.outcome_of(&rule.id) {
+                Some(outcome) => (concerned, truth) = (true, outcome.truth()),
+                // It had no part in the decision.
+                None if truth == Truth::Unknown => (concerned, truth) = (false, Truth::False),
+                None => {}
+            }
+        }
         let held = rule.scopes.is_subset(ask.who.scopes);
         let fits = self.permissions_fit(rule, ask);
         if !rule.scopes.is_empty() {

@@ -3,6 +3,8 @@
 mod cover;
 mod names;
 mod request;
+mod shadow;
+mod when;
 mod who;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use super::decision::Effect;
 use super::rule::{Principals, Rule};
 
 pub use who::People;
+
+use shadow::Shadows;
 
 /// What rules are held against.
 #[derive(Clone, Debug, Default)]
@@ -138,10 +142,12 @@ impl Policy {
     #[must_use]
     pub fn lint(&self, world: &World<'_>, needs: impl Fn(&str, &str) -> Needs) -> Vec<Lint> {
         let mut lints = Lints(Vec::new());
+        let (spelt, shadows) = (self.spelt(world), Shadows::new(self, &world.servers));
         for (number, rule) in self.rules.iter().enumerate() {
             self.tools_of(rule, world, &mut lints);
             never_matches(rule, world, &mut lints);
-            self.names_of(rule, world, &mut lints);
+            when::never_matches(rule, &mut lints);
+            names::names_of(rule, world, (&spelt, &mut lints));
             self.permissions_of(rule, &needs, &mut lints);
             unknown_operations(rule, &needs, &mut lints);
             changeable(rule, &mut lints);
@@ -152,7 +158,7 @@ impl Policy {
             who::unknown_issuers(rule, world, &mut lints);
             who::roles_of_nobody(rule, world, &mut lints);
             who::nobody_approves(rule, world, &mut lints);
-            self.shadow_of((number, rule), world, &mut lints);
+            shadows.tell((number, rule), &mut lints);
             without_scopes(rule, &mut lints);
         }
         self.unknown_trusted(world, &mut lints);
@@ -204,25 +210,6 @@ impl Policy {
                     Needs::Unknown | Needs::NoSuch { .. } | Needs::OneOf(_) => {}
                 }
             }
-        }
-    }
-
-    fn shadow_of(&self, (number, rule): (usize, &Rule), world: &World<'_>, lints: &mut Lints) {
-        let over = self.rules.iter().enumerate().find(|(other_number, other)| {
-            let outranks = match (other.effect, rule.effect) {
-                (Effect::Deny, Effect::Ask | Effect::Allow) | (Effect::Ask, Effect::Allow) => true,
-                (one, two) => one == two && *other_number < number,
-            };
-            outranks && other.covers(rule, (&self.facts.tools, &world.servers))
-        });
-        if let Some((_, other)) = over {
-            let what = if other.effect == rule.effect {
-                "says all that it says"
-            } else {
-                "overrules all of it"
-            };
-            let message = format!("never decides: rule `{}` ({}) {what}", other.id, other.place);
-            lints.add(rule, LintKind::Shadowed, message, "delete it, or narrow the other one");
         }
     }
 
@@ -335,17 +322,6 @@ fn never_matches(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
             lints.add(rule, LintKind::NeverMatches, message, "write /v1.0/users/{id}");
         }
     }
-    if let Some(when) = &rule.when {
-        for part in when.constants() {
-            let message = format!("`{part}` is the same for every call");
-            lints.add(
-                rule,
-                LintKind::NeverMatches,
-                message,
-                "compare it with a claim, an argument or a part of the path",
-            );
-        }
-    }
 }
 
 fn changeable(rule: &Rule, lints: &mut Lints) {
@@ -383,14 +359,6 @@ impl Principals {
 
     /// A list is empty.
     fn is_nobody(&self) -> bool {
-        let lists = [
-            &self.clients,
-            &self.subjects,
-            &self.groups,
-            &self.roles,
-            &self.issuers,
-            &self.assurance,
-        ];
-        lists.into_iter().flatten().any(Vec::is_empty)
+        self.lists().into_iter().flatten().any(Vec::is_empty)
     }
 }

@@ -66,6 +66,9 @@ impl Policy {
         let Some(claims) = ask.who.claims.filter(|_| self.looks_at_login) else {
             return Needed::None;
         };
+        if let Some(made) = ask.who.told.and_then(|told| told.made) {
+            return made.login().map_or(Needed::None, Needed::Login);
+        }
         let known = match ask.who.told {
             None => Some(Login::of(&ask.who)),
             Some(told) => told.login,

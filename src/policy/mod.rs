@@ -64,6 +64,6 @@ pub use names::{Names, Told};
 pub use operations::OperationView;
 pub use permit::{Approved, GraphGrant, Permit};
 pub use recorded::{Recorded, RecordedOperation, RecordedServer};
-pub use replay::{Again, Replay};
+pub use replay::{Again, Made, Replay};
 pub use rule::Principals;
 pub use template::TemplateError;

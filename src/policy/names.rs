@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::ask::Who;
 use super::condition::Condition;
 use super::login::Login;
+use super::replay::Made;
 use super::rule::Rule;
 
 /// Names that rules look for. What a caller has beside them changes no decision.
@@ -22,6 +23,8 @@ pub struct Told<'a> {
     pub names: &'a Names,
     /// Whether somebody could log in again. `None`: it does not say.
     pub login: Option<Login>,
+    /// What was decided, where the rules that are asked are the very ones that decided.
+    pub made: Option<&'a Made>,
 }
 
 /// Whether all that a rule looks for in this caller is known of them.

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::id::{ClientId, Subject};
+use crate::id::{ClientId, RuleId, Subject};
+use crate::scope::Scope;
 use crate::time::Timestamp;
 
 use super::ask::{Arguments, Ask, GraphAsk, Moment, Operation, Who};
 use super::beside::About;
 use super::decide::Policy;
-use super::decision::Decision;
+use super::decision::{Decision, LoginNeeded, Outcome, Step};
 use super::explain::{Explanation, RuleExplanation};
 use super::names::{Names, Told};
 use super::recorded::{Recorded, RecordedOperation};
@@ -25,6 +27,40 @@ pub struct Replay {
     pub question: Recorded,
 }
 
+/// What was decided, as the payload of its event says it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Made {
+    reason: String,
+    /// What became of each rule that was looked at: the arguments of the call, on which that may depend, are in no record.
+    #[serde(default)]
+    evaluated: Vec<Step>,
+    /// Of a challenge for scopes.
+    missing_scopes: Option<Scope>,
+    /// Of a challenge for another log-in.
+    assurance: Option<Vec<String>>,
+    max_age_seconds: Option<u32>,
+}
+
+impl Made {
+    pub(super) fn outcome_of(&self, rule: &RuleId) -> Option<Outcome> {
+        let step = self.evaluated.iter().find(|step| step.rule_id == *rule);
+        step.map(|step| step.outcome)
+    }
+
+    pub(super) fn login(&self) -> Option<LoginNeeded> {
+        let assurance = self.assurance.clone()?;
+        Some(LoginNeeded { assurance, max_age_seconds: self.max_age_seconds })
+    }
+
+    /// Whether it is this decision.
+    fn is(&self, decision: &Decision) -> bool {
+        let missing = self.missing_scopes.as_ref();
+        decision.reason.to_string() == self.reason
+            && decision.login == self.login()
+            && missing.unwrap_or(&Scope::empty()) == &decision.missing_scopes
+    }
+}
+
 /// A recorded question under the rules as they are now, with what each of them saw.
 #[derive(Clone, Debug)]
 pub struct Again {
@@ -36,10 +72,20 @@ pub struct Again {
 }
 
 impl Replay {
-    /// Decides again, as [`Replay::decide`], and says why. `version` is that of the rules under which it was recorded.
+    /// Decides again, as [`Replay::decide`], and says why. `version` is that of the rules under which it was recorded, and
+    /// `made` what they came to: by the very same rules it is the same decision, whatever the record has not the values for.
     #[must_use]
-    pub fn explain(&self, policy: &Policy, version: &str, tool_has_operations: bool) -> Again {
+    pub fn explain(
+        &self,
+        policy: &Policy,
+        (version, made): (&str, Option<&Made>),
+        tool_has_operations: bool,
+    ) -> Again {
         let names = self.told_by(version, policy);
+        let made = made.filter(|_| policy.made(version));
+        if let Some(again) = made.and_then(|made| self.as_made(policy, made, tool_has_operations)) {
+            return again;
+        }
         let certain = self.decide(policy, &names, tool_has_operations).is_some();
         let explained = self.ask(&names, tool_has_operations, |ask| policy.explain(ask));
         let Explanation { decision, changes, mut rules } = explained;
@@ -50,6 +96,18 @@ impl Replay {
             rule.decides = false;
         }
         Again { decision: None, changes: Vec::new(), rules }
+    }
+
+    /// `None`: the record does not say enough.
+    fn as_made(&self, policy: &Policy, made: &Made, tool_has_operations: bool) -> Option<Again> {
+        // By what is left of a name no rule is found; and an older record does not say what became of the rules.
+        if self.names_no_whole_thing() || made.evaluated.is_empty() {
+            return None;
+        }
+        let told = (policy.names(), Some(made));
+        let explained = self.ask_told(told, tool_has_operations, |ask| policy.explain(ask));
+        let Explanation { decision, changes, rules } = explained;
+        made.is(&decision).then_some(Again { decision: Some(decision), changes, rules })
     }
 
     /// Decides again. `names` are those of the rules under which it was recorded; `tool_has_operations` tells the tool
@@ -91,6 +149,15 @@ impl Replay {
         tool_has_operations: bool,
         answer: impl FnOnce(&Ask<'_>) -> T,
     ) -> T {
+        self.ask_told((names, None), tool_has_operations, answer)
+    }
+
+    fn ask_told<T>(
+        &self,
+        (names, made): (&Names, Option<&Made>),
+        tool_has_operations: bool,
+        answer: impl FnOnce(&Ask<'_>) -> T,
+    ) -> T {
         let question = &self.question;
         let told = question.told(names);
         let claims: Map<String, Value> = question.claims.clone().into_iter().collect();
@@ -104,7 +171,7 @@ impl Replay {
             roles: &question.roles,
             roles_incomplete: question.roles_incomplete,
             claims: Some(&claims),
-            told: Some(Told { names: &told, login: question.login }),
+            told: Some(Told { names: &told, login: question.login, made }),
         };
         let options: Vec<(&str, &str)> = match &question.operation {
             Some(operation) => operation.query.iter().map(|name| (&**name, "")).collect(),

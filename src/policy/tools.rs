@@ -107,6 +107,37 @@ impl ToolPatterns {
         })
     }
 
+    /// The patterns that are an expression, as they are compiled.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|pattern| match pattern {
+            ToolPattern::Matching(matching) => Some(matching.regex.as_str()),
+            ToolPattern::Name(_) | ToolPattern::Any => None,
+        })
+    }
+
+    /// Whether one of them is about everything.
+    pub(super) fn has_any(&self) -> bool {
+        self.0.iter().any(|pattern| matches!(pattern, ToolPattern::Any))
+    }
+
+    /// What others have to be about to cover these, unless they are about everything.
+    pub(super) fn pin<'a>(
+        &'a self,
+        tools: &'a [String],
+        servers: &BTreeSet<String>,
+    ) -> Option<Pin<'a>> {
+        self.0.iter().find_map(|pattern| match pattern {
+            ToolPattern::Name(name) => Some(Pin::Name(name)),
+            ToolPattern::Any => None,
+            ToolPattern::Matching(matching) => {
+                let known = tools.iter().find(|tool| matching.regex.is_match(tool));
+                // One that is about nothing is covered by whatever there is.
+                let pins = known.is_some() || matching.may_name_of(servers);
+                pins.then(|| Pin::Pattern(matching.regex.as_str(), known.map(String::as_str)))
+            }
+        })
+    }
+
     /// The names, if the rule is about a list of names only.
     pub(super) fn names(&self) -> Option<Vec<&Arc<str>>> {
         self.0
@@ -139,6 +170,15 @@ impl Matching {
     }
 }
 
+/// One of the patterns of a rule, for finding those that cover it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pin<'a> {
+    /// A name: they match it.
+    Name(&'a str),
+    /// An expression, with a tool that it is about: they have the same one, or match that tool.
+    Pattern(&'a str, Option<&'a str>),
+}
+
 /// Reads patterns, each text once.
 #[derive(Debug, Default)]
 pub(super) struct PatternReader(HashMap<String, Option<ToolPattern>>);
@@ -156,12 +196,14 @@ impl PatternReader {
         } else {
             // Anchored, so that `delete` never matches `delete_all`; the group keeps `a|b` together. It is an
             // expression by itself, too: `a)|(b` would leave the group, and with it the anchors.
-            let built = |text: &str| RegexBuilder::new(text).size_limit(1 << 20).build().ok();
-            built(text).and_then(|_| built(&format!("^(?:{text})$"))).map(|regex| {
-                let expression = regex_syntax::parse(text).ok();
-                let example = expression.as_ref().and_then(example);
+            // Compiling costs most of what reading it does, so the text by itself is parsed only.
+            let build = |text: &str| RegexBuilder::new(text).size_limit(1 << 20).build().ok();
+            regex_syntax::parse(text).ok().and_then(|expression| {
+                let regex = build(&format!("^(?:{text})$"))?;
+                let example = example(&expression);
+                let expression = Some(expression);
                 let example = example.filter(|name| regex.is_match(name)).map(Into::into);
-                ToolPattern::Matching(Arc::new(Matching { regex, expression, example }))
+                Some(ToolPattern::Matching(Arc::new(Matching { regex, expression, example })))
             })
         };
         self.0.insert(text.to_owned(), pattern.clone());

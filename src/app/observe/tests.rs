@@ -73,6 +73,7 @@ fn decided() -> [(&'static str, AuditEvent); 4] {
         missing_scopes: Scope::empty(),
         reason: reason("ScopeInsufficient"),
         policy_version: Arc::clone(&policy_version),
+        evaluated: Vec::new(),
         question: question(),
     };
     let login = AuditEvent::LoginInsufficient {
@@ -82,6 +83,7 @@ fn decided() -> [(&'static str, AuditEvent); 4] {
         max_age_seconds: None,
         reason: reason("LoginInsufficient"),
         policy_version,
+        evaluated: Vec::new(),
         question: question(),
     };
     [

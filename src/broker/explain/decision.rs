@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::broker::execute;
-use crate::policy::{Again, Policy, RuleExplanation, Truth};
+use crate::policy::{Again, Made, Policy, RuleExplanation, Truth};
 
 use super::record::Attempt;
 use super::view::{ComparedView, DecisionView, RuleView};
@@ -14,7 +14,9 @@ pub(super) fn of(attempt: &Attempt, policy: &Policy) -> Option<DecisionView> {
     let tool = replay.question.tool.to_string();
     let has_operations = tool == execute::TOOL;
     let version = event.text("policy_version").unwrap_or_default();
-    let Again { decision, changes, rules } = replay.explain(policy, version, has_operations);
+    let made: Option<Made> = serde_json::from_value(event.payload.clone()).ok();
+    let made = (version, made.as_ref());
+    let Again { decision, changes, rules } = replay.explain(policy, made, has_operations);
     let (shown, others): (Vec<_>, Vec<_>) =
         rules.iter().partition(|rule| rule.decides || rule.outcome.is_some());
     Some(DecisionView {

@@ -235,7 +235,7 @@ fn of_entry(policy: &Policy, entry: &Entry) -> Told {
     let listed = replay
         .ask(&names, has_operations, |ask| policy.lists_surely(&visible(ask.who, &tool, ask.now)));
     let Again { decision, changes, rules } =
-        replay.explain(policy, &entry.policy_version, has_operations);
+        replay.explain(policy, (&entry.policy_version, entry.made().as_ref()), has_operations);
     Told {
         policy_version: policy.version().to_string(),
         listed: listed

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::audit::segments;
 use crate::code::Code;
 use crate::id::{ClientId, EventId, Subject};
-use crate::policy::{Recorded, Replay};
+use crate::policy::{Made, Recorded, Replay};
 
 use super::question::time;
 
@@ -33,6 +33,14 @@ pub(super) struct Entry {
     /// Why the call went no further, whatever was decided.
     pub(super) limited_by: Option<&'static str>,
     pub(super) replay: Replay,
+    payload: Box<RawValue>,
+}
+
+impl Entry {
+    /// What was decided, with what became of each rule.
+    pub(super) fn made(&self) -> Option<Made> {
+        serde_json::from_str(self.payload.get()).ok()
+    }
 }
 
 /// What was read.
@@ -175,7 +183,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
     let (event_id, request_id) = (line.event_id, line.request_id.into_owned());
     let limits = [Code::PolicyRateLimited, Code::BrokerUnavailable].map(Code::as_str);
     let limited_by = limits.into_iter().find(|limit| payload.error_code.as_deref() == Some(limit));
-    Ok(Some(Entry { event_id, request_id, policy_version, reason, limited_by, replay }))
+    let payload = line.payload.to_owned();
+    Ok(Some(Entry { event_id, request_id, policy_version, reason, limited_by, replay, payload }))
 }
 
 /// How far reading is.

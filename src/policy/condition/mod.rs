@@ -7,6 +7,7 @@
 mod check;
 mod compared;
 mod print;
+mod range;
 mod same;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use truth::Truth;
 pub(super) use values::{Known, Values};
 
 use check::Roots;
+use range::Odd;
 
 /// The functions of CEL, and `lowerAscii`. Which of them a condition may call is for `check` to say.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -134,6 +136,13 @@ impl Condition {
         self.node.parts(&mut parts);
         let constant = |part: &&Part| part.roots == Roots::default();
         parts.into_iter().filter(constant).map(|part| &*part.text)
+    }
+
+    /// What it compares with what that never is.
+    pub(super) fn odd(&self) -> impl Iterator<Item = Odd> {
+        let mut parts = Vec::new();
+        self.node.parts(&mut parts);
+        parts.into_iter().filter_map(|part| range::odd(&part.expression.expr))
     }
 
     /// Whether it can hold for one of these tools and methods, as far as they tell. `None` for a tool or a method: any.

@@ -61,6 +61,16 @@ pub(super) fn compared(
     Compared { key, wants, saw, came_to, change }
 }
 
+/// Of what the record has no value for, by the very rules that decided.
+pub(super) const fn not_on_record(came_to: Truth) -> &'static str {
+    match came_to {
+        Truth::True => "what is not on record, and fitted at the time",
+        Truth::False => "what is not on record, and did not fit at the time",
+        Truth::Error => "what is not on record, and could not be evaluated at the time",
+        Truth::Unknown => "what is not on record",
+    }
+}
+
 fn change(key: &str, wants: &str) -> String {
     match key {
         "scopes" => format!("the scopes {wants}"),

@@ -18,19 +18,15 @@ impl Rule {
             && !self.has_conditions()
     }
 
-    /// Whether it applies wherever `other` does. `tools` are those that there are, beside whatever the `servers` have.
+    /// Whether it applies wherever `other`, which is about something, does. `tools` are those that there are, beside whatever
+    /// the `servers` have. What costs least is looked at first: of many rules nearly all differ in that.
     pub(super) fn covers(
         &self,
         other: &Self,
         (tools, servers): (&[String], &BTreeSet<String>),
     ) -> bool {
-        let is_about_something =
-            tools.iter().any(|tool| other.tools.is_match(tool)) || other.tools.may_name_of(servers);
-        is_about_something
-            && self.tools.cover(&other.tools, tools, servers)
-            && (!self.has_conditions() || self.has_conditions_of(other))
+        self.principals.cover(&other.principals)
             && self.scopes.is_subset(&other.scopes)
-            && self.principals.cover(&other.principals)
             && match (&self.graph, &other.graph) {
                 (Some(one), Some(two)) => one.cover(two),
                 // Without a graph part, what denies is about every operation; what opens, about none.
@@ -38,6 +34,13 @@ impl Rule {
                 (None, None) => true,
                 (Some(_), None) => false,
             }
+            && (!self.has_conditions() || self.has_conditions_of(other))
+            && self.tools.cover(&other.tools, tools, servers)
+    }
+
+    /// Whether it is about anything that there is, or that one of the servers may have.
+    pub(super) fn is_about_something(&self, tools: &[String], servers: &BTreeSet<String>) -> bool {
+        tools.iter().any(|tool| self.tools.is_match(tool)) || self.tools.may_name_of(servers)
     }
 
     fn has_conditions_of(&self, other: &Self) -> bool {
@@ -47,20 +50,17 @@ impl Rule {
 }
 
 impl Principals {
+    pub(super) const fn lists(&self) -> [&Option<Vec<String>>; 6] {
+        [&self.clients, &self.subjects, &self.groups, &self.roles, &self.issuers, &self.assurance]
+    }
+
     fn cover(&self, other: &Self) -> bool {
-        let lists = [
-            (&self.clients, &other.clients),
-            (&self.subjects, &other.subjects),
-            (&self.groups, &other.groups),
-            (&self.roles, &other.roles),
-            (&self.issuers, &other.issuers),
-            (&self.assurance, &other.assurance),
-        ];
-        let wider = lists.into_iter().all(|(one, two)| match (one, two) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(one), Some(two)) => two.iter().all(|name| one.contains(name)),
-        });
+        let wider =
+            self.lists().into_iter().zip(other.lists()).all(|(one, two)| match (one, two) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(one), Some(two)) => two.iter().all(|name| one.contains(name)),
+            });
         wider
             && match (self.max_auth_age_seconds, other.max_auth_age_seconds) {
                 (None, _) => true,

@@ -139,3 +139,54 @@ fn lint_tells_rules_without_scopes() {
     let told: Vec<_> = told.into_iter().filter(|(_, kind)| kind == "no_scopes").collect();
     assert_eq!(told, found(&[("grouped", "no_scopes"), ("asks", "no_scopes")]));
 }
+
+/// Most of all where it denies: a deny on day 7 is open on Sundays, which are day 0.
+#[test]
+fn lint_tells_conditions_that_compare_with_what_there_never_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let odd = [
+        "now.getDayOfWeek('UTC') == 7",
+        "now.getHours('UTC') == 25",
+        "now.getMonth('UTC') == 12",
+        "now.getDate('UTC') < 1",
+        "caller.subject == 1",
+    ];
+    let good = [
+        "now.getDayOfWeek('UTC') == 6",
+        "now.getHours('UTC') == 23",
+        "now.getMonth('UTC') == 11",
+        "now.getDate('UTC') < 2",
+        "caller.subject == '1'",
+    ];
+    let rules: String =
+        odd.iter().zip(good).enumerate().fold(String::new(), |all, (at, (odd, good))| {
+            let rule = |id: String, when: &str| {
+                rule_about(&id, "deny", "[\"get_public_info\"]", &format!("when = \"{when}\""))
+            };
+            all + &rule(format!("odd{at}"), odd) + &rule(format!("good{at}"), good)
+        });
+    let told = kinds(directory.path(), &rules);
+    let never = ["odd0", "odd1", "odd2", "odd3", "odd4"].map(|rule| (rule, "never_matches"));
+    assert_eq!(told, found(&never));
+    let (text, _) = said(directory.path(), &["lint", "rules.toml"]);
+    assert!(text.contains("hint: getDayOfWeek is 0 (Sunday) to 6"), "{text}");
+    assert!(text.contains("hint: caller.subject is a text"), "{text}");
+}
+
+/// What `>` of Windows PowerShell writes.
+#[test]
+fn a_file_that_is_not_utf_8_is_told_as_such_with_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = rule_about("a", "allow", "[\"get_public_info\"]", "");
+    let utf16: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(rules.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    std::fs::write(directory.path().join("rules.toml"), utf16).unwrap();
+    let (text, code) = said(directory.path(), &["lint", "rules.toml"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("rules.toml:1:1: is UTF-16, not UTF-8"), "{text}");
+    let latin1 = [b"# a\n# \xe9\n", rules.as_bytes()].concat();
+    std::fs::write(directory.path().join("rules.toml"), latin1).unwrap();
+    let told = as_json(directory.path(), &["lint", "rules.toml"]);
+    assert_eq!(told["error"]["faults"][0]["line"], 2, "{told:#}");
+    assert!(told.to_string().contains("is not UTF-8"), "{told:#}");
+}

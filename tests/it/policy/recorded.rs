@@ -100,3 +100,53 @@ async fn a_recorded_refusal_for_the_login_is_one_for_the_login() {
     assert_eq!(cell, "\"needs a log-in with acr mfa\" -> \"hidden\"");
     assert_eq!(diff("old.toml").0, 0);
 }
+
+/// What the arguments were is in no record; which rules they fitted is.
+#[tokio::test]
+async fn what_the_arguments_did_not_fit_is_why_a_call_was_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let tools = ["get_public_info", "get_user_info", "get_confidential_info"];
+    let rules = rule("listed", tools[0], "arguments = { section = [\"a\"] }")
+        + &rule("compared", tools[1], "when = \"has(arguments.amount) && arguments.amount < 5\"")
+        + &rule("failing", tools[2], "when = \"arguments.amount < 5\"");
+    let events = refused(directory.path(), &rules, &tools).await;
+    let outcomes = ["condition_false", "condition_false", "condition_failed"];
+    let lacks = ["arguments.section: \\\"a\\\"", "arguments.amount < 5", "arguments.amount < 5"];
+    assert_eq!(events.len(), 3, "{events:#?}");
+    for ((event, outcome), lacks) in events.iter().zip(outcomes).zip(lacks) {
+        let id = event["event_id"].as_str().unwrap();
+        assert_eq!(event["payload"]["evaluated"][0]["outcome"], outcome, "{event:#}");
+        let told = as_json(directory.path(), &["explain", "--event", id]);
+        assert_eq!(told["certain"], true, "{told:#}");
+        assert_eq!(told["decision"]["reason"], event["payload"]["reason"]);
+        assert_eq!(told["rules"][0]["outcome"], outcome, "{told:#}");
+        assert!(told["changes"].to_string().contains(lacks), "{lacks}: {told:#}");
+        let (words, _) = said(directory.path(), &["explain", "--event", id]);
+        assert!(words.starts_with("deny: ") && words.contains("not on record"), "{words}");
+        assert!(!words.contains("cannot be told") && !words.contains("undecided"), "{words}");
+        let put_together = text(&command(directory.path(), &["explain", id, "--json"]));
+        assert!(put_together.contains("\"effect_now\": \"deny\""), "{put_together}");
+        assert!(put_together.contains(outcome), "{put_together}");
+        // By rules that are not those, nothing is known.
+        write(directory.path(), "new.toml", &(rules.clone() + &rule("other", "other", "")));
+        let explain = ["explain", "--event", id, "--policy", "new.toml"];
+        let other = as_json(directory.path(), &explain);
+        assert_eq!(other["certain"], false, "{other:#}");
+    }
+}
+
+/// Of a challenge as well: the scope is all that is missing, whatever the arguments were.
+#[tokio::test]
+async fn a_recorded_challenge_says_which_rules_the_arguments_fitted() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = rule("scoped", "get_public_info", "scopes = [\"a\"]\nwhen = \"!has(arguments.b)\"");
+    let events = refused(directory.path(), &rules, &["get_public_info"]).await;
+    assert_eq!(events[0]["event_type"], "auth.scope.insufficient", "{events:#?}");
+    let id = events[0]["event_id"].as_str().unwrap();
+    let told = as_json(directory.path(), &["explain", "--event", id]);
+    assert_eq!(
+        (&told["certain"], &told["rules"][0]["outcome"]),
+        (&json!(true), &json!("lack_scope"))
+    );
+    assert_eq!(told["decision"]["missing_scopes"], "a", "{told:#}");
+}

@@ -91,7 +91,7 @@ struct Check<'a> {
 }
 
 /// What an expression comes to that names nothing. `None`: it fails.
-fn resolve(constant: &Expression) -> Option<Value> {
+pub(super) fn resolve(constant: &Expression) -> Option<Value> {
     Context::with_env(Arc::clone(&ENVIRONMENT)).resolve(constant).ok()
 }
 
