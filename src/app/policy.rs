@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Deployment, GraphMode};
-use crate::policy::{CallLimits, Facts, Granted, Policy};
+use crate::policy::{CallLimits, Facts, Fault, Granted, Policy, PolicyError};
 
 use super::error::AppError;
 use super::graph::flat_rules;
@@ -115,18 +115,17 @@ impl Source {
         (path, found): (&Path, &Found),
         label: Option<&str>,
     ) -> Result<Policy, AppError> {
-        let text = found
-            .as_deref()
-            .map_err(|kind| *kind)
-            .and_then(|bytes| std::str::from_utf8(bytes).map_err(|_| ErrorKind::InvalidData));
-        let text = text.map_err(|kind| {
+        let bytes = found.as_deref().map_err(|kind| {
             // In the system's own words, as far as it says them once more.
-            let source = match kind {
-                NO_FILE => std::io::Error::new(kind, "it is no regular file"),
-                TOO_LARGE => std::io::Error::new(kind, "it is larger than 16 MiB"),
-                _ => std::fs::File::open(path).err().unwrap_or_else(|| kind.into()),
+            let source = match *kind {
+                NO_FILE => std::io::Error::new(*kind, "it is no regular file"),
+                TOO_LARGE => std::io::Error::new(*kind, "it is larger than 16 MiB"),
+                kind => std::fs::File::open(path).err().unwrap_or_else(|| kind.into()),
             };
             AppError::PolicyFile { path: path.to_owned(), source }
+        })?;
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            AppError::Policy(PolicyError(vec![no_utf8(path, bytes, error.valid_up_to())]))
         })?;
         self.compile(&path.display().to_string(), text, label, &self.granted)
     }
@@ -202,6 +201,22 @@ fn watched(path: &Path) -> Found {
         Err(TOO_LARGE)
     } else {
         Ok(bytes)
+    }
+}
+
+/// `end`: where it is none any more.
+fn no_utf8(path: &Path, bytes: &[u8], end: usize) -> Fault {
+    let before = bytes.get(..end).and_then(|before| std::str::from_utf8(before).ok());
+    let before = before.unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let what = if is_utf16 { "is UTF-16, not UTF-8" } else { "is not UTF-8" };
+    Fault {
+        place: format!("{}:{line}:{column}", path.display()),
+        rule: "-".to_owned(),
+        message: what.to_owned(),
+        hint: "save it as UTF-8; what `>` of Windows PowerShell writes is UTF-16".to_owned(),
     }
 }
 

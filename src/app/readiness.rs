@@ -87,7 +87,7 @@ impl Readiness for Parts {
         });
         // Everybody may read this, and a fault quotes what the rules are about.
         let policy = self.reload.fault().map(|_| {
-            let what = "the changed file is not in force; the log says why, and so does GET /api/v1/policy to administrators";
+            let what = "a file of rules was changed, or is gone, and what it should hold is not in force; the log says why, and so does GET /api/v1/policy to administrators";
             ("policy".to_owned(), what.to_owned())
         });
         let clock = self.policy.current().clock_step_ms().map(|step| {

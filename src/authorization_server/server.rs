@@ -207,6 +207,7 @@ impl AuthorizationServer {
 
 /// Who is to get scopes, as policy sees them.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, none of which follows from another")]
 pub struct PersonFacts {
     /// What their tokens will have as `sub`.
     pub subject: Subject,

@@ -119,10 +119,10 @@ fn print(out: &mut dyn Write, steps: &[Told], colour: bool) -> io::Result<()> {
         let gap = " ".repeat(8_usize.saturating_sub(word.len()));
         writeln!(out, "{on}{word}{off}{gap} {:<18} {}", words(step.area), step.found)?;
         let more = [
-            ("setting:", key.as_ref()),
-            ("allowed:", step.allowed.as_ref()),
-            ("hint:", step.hint.as_ref()),
-            ("then:", step.then.as_ref()),
+            ("setting:", key.as_deref()),
+            ("allowed:", step.allowed.as_deref()),
+            ("hint:", step.hint.as_deref()),
+            ("then:", step.then.as_deref()),
         ];
         let good = step.verdict == Verdict::Good;
         for (name, text) in more.into_iter().filter_map(|(name, text)| Some((name, text?))) {

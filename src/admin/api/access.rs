@@ -59,7 +59,7 @@ pub(super) async fn administrators_only(
             (next.run(request).await, None)
         }
         Err(Refused::Unknown(error)) => (error.into_response(), None),
-        Err(Refused::For(refusal)) => (refused(refusal), Some(refusal)),
+        Err(Refused::For(refusal)) => (refused(refusal, request.uri().path()), Some(refusal)),
     };
     let ended = asked.ended(&operations, &actor, (response.status(), refusal)).await;
     unstored(ended.map_or_else(IntoResponse::into_response, |()| response))
@@ -132,8 +132,12 @@ enum Refused {
     Unknown(AdminError),
 }
 
-fn refused(why: AdminRefusal) -> Response {
+fn refused(why: AdminRefusal, path: &str) -> Response {
     let (detail, hint) = match why {
+        AdminRefusal::ScopeMissing if is_about_approvals(path) => (
+            "this needs the scope broker:approve",
+            "whoever a rule lets approve may allow it to a client that an operator registered; for administrators broker:admin does as well",
+        ),
         AdminRefusal::ScopeMissing => (
             "this needs the scope broker:admin",
             "administrators get it: log in as one, and ask for the scope broker:admin",
@@ -155,11 +159,14 @@ async fn admit(
     if holds(principal, SCOPE) {
         return administrator(operations, principal).await;
     }
-    let about_approvals = path == APPROVALS || path.starts_with("/api/v1/approvals/");
-    if about_approvals && holds(principal, APPROVE) {
+    if is_about_approvals(path) && holds(principal, APPROVE) {
         return Ok(Administers(false));
     }
     Err(Refused::For(AdminRefusal::ScopeMissing))
+}
+
+fn is_about_approvals(path: &str) -> bool {
+    path == APPROVALS || path.starts_with("/api/v1/approvals/")
 }
 
 fn holds(principal: &Principal, scope: &str) -> bool {

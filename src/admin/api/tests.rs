@@ -68,6 +68,16 @@ async fn the_scope_of_approvers_opens_approvals_and_nothing_else() {
         let answer = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), expected, "{path}");
     }
+    // Who lacks it is sent for it, and not for one that only administrators get.
+    for (path, scope) in
+        [("/api/v1/approvals", "broker:approve"), ("/api/v1/users", "broker:admin")]
+    {
+        let request = Request::get(path).header(header::AUTHORIZATION, token(&eve, "a"));
+        let answer = site.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told["detail"], format!("this needs the scope {scope}"), "{told}");
+    }
     let machine = Request::get("/api/v1/approvals")
         .header(header::AUTHORIZATION, token("robot", "broker:approve"));
     let answer = site.router().oneshot(machine.body(Body::empty()).unwrap()).await.unwrap();

@@ -83,7 +83,7 @@ pub struct Step {
     pub hint: Option<String>,
     /// What the client does then, of a step of a client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub then: Option<String>,
+    pub then: Option<Box<str>>,
 }
 
 impl Step {
@@ -129,7 +129,7 @@ impl Step {
         self
     }
 
-    fn then(mut self, then: impl Into<String>) -> Self {
+    fn then(mut self, then: impl Into<Box<str>>) -> Self {
         self.then = Some(then.into());
         self
     }

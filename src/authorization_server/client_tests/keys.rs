@@ -83,14 +83,14 @@ async fn where_a_client_says_that_its_keys_are_is_reached_as_its_document_is() {
 #[tokio::test]
 async fn an_assertion_does_not_say_where_its_key_is() {
     let site = Site::new().await;
-    let (own, forger) = (Signer::new(), Signer::new());
-    let host = FakeHttp::start(vec![Act::json(200, &forger.jwks().to_string())]).await;
+    let (own, stranger) = (Signer::new(), Signer::new());
+    let host = FakeHttp::start(vec![Act::json(200, &stranger.jwks().to_string())]).await;
     let metadata = json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": own.jwks() });
     add(&site, "signer", &metadata.to_string(), None).await;
     let mut header = Header::new(Algorithm::ES256);
     header.jku = Some(format!("{}jwks", host.origin));
-    header.jwk = Some(serde_json::from_value(forger.jwks()["keys"][0].clone()).unwrap());
-    let key = EncodingKey::from_ec_der(forger.key.serialized_der());
+    header.jwk = Some(serde_json::from_value(stranger.jwks()["keys"][0].clone()).unwrap());
+    let key = EncodingKey::from_ec_der(stranger.key.serialized_der());
     let forged = jsonwebtoken::encode(&header, &claims(), &key).unwrap();
     let refused = present(&site, &forged).await.unwrap_err();
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);

@@ -16,10 +16,9 @@ use tower::ServiceExt as _;
 use crate::audit::{AuditSettings, Auditor, FileSettings, OnFailure, SinkSettings};
 use crate::authorization_server::ordinary_settings::{configured, ordinary};
 use crate::authorization_server::{
-    AuthorizationServer, Client, ClientError, ExchangeRules, Form, Grantable, IdentityProviders,
-    KeyRing, NewAuthorizationServer, OAuthError, PersonFacts, Registration, Sender, ServerSecret,
-    Settings, SigningAlgorithm, SigningKeys, UsedAt, authenticate, find_client,
-    registration_routes,
+    AuthorizationServer, Client, ClientError, Form, Grantable, IdentityProviders, KeyRing,
+    NewAuthorizationServer, OAuthError, PersonFacts, Registration, Sender, ServerSecret, Settings,
+    SigningAlgorithm, SigningKeys, UsedAt, authenticate, find_client, registration_routes,
 };
 use crate::fake_http::loopback_client;
 use crate::outbound::{Outbound, OutboundSettings};

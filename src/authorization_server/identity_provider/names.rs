@@ -73,9 +73,9 @@ impl Names<'_> {
         if !self.is_asked() {
             return (Vec::new(), false);
         }
-        let Some(named) = self.named(claims) else { return (Vec::new(), true) };
-        let count = named.len();
-        let ours = named.into_iter().map(|name| format!("{}{name}", self.prefix));
+        let Some(there) = self.named(claims) else { return (Vec::new(), true) };
+        let count = there.len();
+        let ours = there.into_iter().map(|name| format!("{}{name}", self.prefix));
         let names: Vec<_> =
             ours.filter(|name| !self.prefixes.is_of_another(self.prefix, name)).collect();
         if !(self.fit)(&names) {

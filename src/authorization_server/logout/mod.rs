@@ -90,7 +90,7 @@ pub(crate) async fn log_out(
     } else {
         let (session, sid) = (person.session, person.login.sid.clone());
         // Who comes next in this browser answers the request that this one was shown.
-        let left = request.map(|handle| Digest::of(handle));
+        let left = request.map(Digest::of);
         let which = LogOut::Session { session, sid, revokes: Revokes::Nothing, left };
         end(&people, &which).await?
     };

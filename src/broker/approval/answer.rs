@@ -96,16 +96,19 @@ impl Approvals {
         };
         let own_call_counts = row.self_approval && !by_app;
         let compared = same_person::compare(asked, person);
-        if same_app || (compared == Comparison::Same && !own_call_counts) {
+        if compared == Comparison::Same && !own_call_counts {
             return Some(ApprovalOutcome::OwnCall);
         }
-        // Before what is not known of them: the page shows the arguments to whoever may have asked, and anybody may have.
+        // Before what is known of their app, and what is not known of them: the page shows the arguments to whoever may have asked, and anybody may have.
         let is_approver = match row.approvers.as_slice() {
             [] => person.administrator,
             groups => person.groups.iter().any(|group| groups.contains(group)),
         };
         if !is_approver {
             return Some(ApprovalOutcome::NotAnApprover);
+        }
+        if same_app {
+            return Some(ApprovalOutcome::OwnCall);
         }
         let may_be_own = compared == Comparison::Unknown && !own_call_counts;
         may_be_own.then_some(ApprovalOutcome::MayBeOwnCall)

@@ -133,8 +133,8 @@ struct MoreArgs {
     /// What a claim of the provider is here: subject, username, name, email, groups or roles; may be repeated
     #[arg(long = "claim", value_name = "MEANING=CLAIM", value_parser = pair)]
     claims: Vec<(String, String)>,
-    /// For how long what it says of people is enough: keep_tokens=true, max_login_age_seconds, ask_again_seconds or
-    /// unanswered_seconds; may be repeated
+    /// For how long what it says of people is enough: `keep_tokens=true`, `max_login_age_seconds`, `ask_again_seconds` or
+    /// `unanswered_seconds`; may be repeated
     #[arg(long = "standing", value_name = "WHAT=VALUE", value_parser = pair)]
     standing: Vec<(String, String)>,
     /// A claim that an account must have, and a value that does; may be repeated
@@ -169,12 +169,15 @@ impl MoreArgs {
         const HINT: &str = "--standing keep_tokens=true|false, or max_login_age_seconds=, ask_again_seconds=, \
             unanswered_seconds= and a number";
         let wrong = |_| Failure::new("--standing says what cannot be").hint(HINT);
-        let mut standing = json!(known);
+        let (mut standing, usual) = (json!(known), json!(Standing::default()));
         for (what, value) in &self.standing {
-            standing[what] = match value.as_str() {
-                "" => json!(Standing::default())[what].clone(),
+            let value = match value.as_str() {
+                "" => usual.get(what).cloned().unwrap_or_default(),
                 text => serde_json::from_str(text).map_err(wrong)?,
             };
+            if let Some(members) = standing.as_object_mut() {
+                members.insert(what.clone(), value);
+            }
         }
         let standing = serde_json::from_value(standing).map_err(wrong)?;
         Ok((!self.standing.is_empty()).then_some(standing))

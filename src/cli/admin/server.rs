@@ -182,7 +182,7 @@ struct ProxyArgs {
     /// With --url: which revisions it speaks [default: auto]
     #[arg(long, value_name = "auto|2025-11-25|2026-07-28|both", value_parser = word::<ServerEra>)]
     era: Option<ServerEra>,
-    /// With --url: take tokens alone that are bound to a key of their client (DPoP)
+    /// With --url: take tokens alone that are bound to a key of their client (RFC 9449)
     #[arg(long)]
     dpop_required: bool,
 }

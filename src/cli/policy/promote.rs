@@ -57,8 +57,10 @@ pub(super) async fn run(
         let message = format!("the shadow rules have the version {}, not {wanted}", next.version());
         return Err(Failure::new(message).hint("compare them anew: broker policy diff"));
     }
-    let old = rules(&source, Some(live))
-        .map_or_else(|_| "rules with faults".to_owned(), |old| old.version().to_string());
+    let (old, kept_are) = rules(&source, Some(live)).map_or_else(
+        |_| ("rules with faults".to_owned(), "what the file held is"),
+        |old| (old.version().to_string(), "the old rules are"),
+    );
     if read(live)? == text {
         return Err(Failure::new(format!("the shadow rules are in force already: {old}"))
             .hint("nothing was done; what was in force before stays in the file beside it"));
@@ -88,7 +90,7 @@ pub(super) async fn run(
     }
     let done = if args.dry_run { "would be promoted" } else { "promoted" };
     print(console, &format!("{done}: {} takes the place of {old}", next.version()))?;
-    print(console, &format!("the old rules are in {}", kept.display()))?;
+    print(console, &format!("{kept_are} in {}", kept.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

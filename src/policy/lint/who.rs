@@ -105,16 +105,16 @@ pub(super) fn unknown_issuers(rule: &Rule, world: &World<'_>, lints: &mut Lints)
 
 /// Roles that no issuer gives: what allows by them allows nobody, and what denies by them denies nobody.
 pub(super) fn roles_of_nobody(rule: &Rule, world: &World<'_>, lints: &mut Lints) {
-    let Some(give) = &world.issuers_with_roles else { return };
+    let Some(able) = &world.issuers_with_roles else { return };
     let looked_at = rule.when.iter().flat_map(Condition::names);
     let compared = looked_at.into_iter().any(|name| ROLES.contains(&name.as_str()));
     if rule.principals.roles.is_none() && !compared {
         return;
     }
-    let gives = |issuer: &String| give.contains(issuer);
+    let is_able = |issuer: &String| able.contains(issuer);
     let given = match &rule.principals.issuers {
-        Some(listed) => listed.iter().any(gives),
-        None => world.issuers.iter().any(gives),
+        Some(listed) => listed.iter().any(is_able),
+        None => world.issuers.iter().any(is_able),
     };
     if !given {
         let message = "names roles, and no issuer of its tokens gives any";

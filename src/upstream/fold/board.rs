@@ -99,9 +99,9 @@ mod tests {
         let mut changes = board.changes();
         let mut put = |has| {
             board.put("weather", has);
-            let changed = changes.has_changed().unwrap();
+            let is_news = changes.has_changed().unwrap();
             changes.mark_unchanged();
-            changed
+            is_news
         };
         assert!(put(having(0, Which::Tools, &["a", "b"])));
         assert!(!put(having(0, Which::Tools, &["a", "b"])));

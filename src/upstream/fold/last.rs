@@ -102,8 +102,7 @@ impl Last {
 
     /// As it was when it came: what its caller may not see was left out.
     pub(super) fn all(&self, server: &str, list: List) -> Vec<Box<RawValue>> {
-        let named = |entry: &Box<RawValue>| names::prefixed(server, list, entry);
-        self.entries.iter().filter_map(named).collect()
+        self.entries.iter().filter_map(|entry| names::prefixed(server, list, entry)).collect()
     }
 
     /// What of it `caller` may see now.

@@ -106,13 +106,13 @@ impl One {
         }
         let (caller, presented) = (asking.caller.part(), asking.presented.cloned());
         let lead = Lead { caller, presented };
-        let mut asked = Arc::clone(&self).ask(which, lead, key).boxed();
+        let mut answer = Arc::clone(&self).ask(which, lead, key).boxed();
         let limit = if known.is_some() { asking.soon } else { Instant::now() + LIMIT };
-        match (tokio::time::timeout_at(limit, &mut asked).await, known) {
-            (Ok(list), _) => list.map(|list| list.all(&self.server.id, which)).unwrap_or_default(),
+        match (tokio::time::timeout_at(limit, &mut answer).await, known) {
+            (Ok(came), _) => came.map(|came| came.all(&self.server.id, which)).unwrap_or_default(),
             (Err(_), Some((key, last))) => {
                 let asked_by = asking.caller.request_id();
-                self.lasts.go_on(key, (asked, Arc::clone(&self)), asked_by);
+                self.lasts.go_on(key, (answer, Arc::clone(&self)), asked_by);
                 again(&last)
             }
             (Err(_), None) => {

@@ -60,3 +60,18 @@ fn shadow_rules_with_a_fault_are_not_promoted() {
     assert!(said.contains("next.toml:5:"), "{said}");
     assert_eq!(std::fs::read_to_string(directory.path().join("live.toml")).unwrap(), HELPDESK);
 }
+
+/// A broker that runs may have others in force, which are in no file any more.
+#[test]
+fn a_file_with_faults_is_not_called_the_old_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = "[policy]\nfile = \"live.toml\"\nshadow_file = \"next.toml\"\n";
+    write(directory.path(), "broker.toml", settings);
+    write(directory.path(), "live.toml", &HELPDESK.replace("allow", "alow"));
+    write(directory.path(), "next.toml", HELPDESK);
+    let (said, code) = said(directory.path(), &["promote"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("takes the place of rules with faults"), "{said}");
+    assert!(said.contains("what the file held is in "), "{said}");
+    assert!(!said.contains("old rules"), "{said}");
+}

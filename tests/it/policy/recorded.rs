@@ -105,28 +105,31 @@ async fn a_recorded_refusal_for_the_login_is_one_for_the_login() {
 #[tokio::test]
 async fn what_the_arguments_did_not_fit_is_why_a_call_was_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let tools = ["get_public_info", "get_user_info", "get_confidential_info"];
+    let tools = ["get_public_info", "get_confidential_info"];
     let rules = rule("listed", tools[0], "arguments = { section = [\"a\"] }")
         + &rule("compared", tools[1], "when = \"has(arguments.amount) && arguments.amount < 5\"")
-        + &rule("failing", tools[2], "when = \"arguments.amount < 5\"");
+        + &rule("failing", tools[0], "when = \"arguments.amount < 5\"");
     let events = refused(directory.path(), &rules, &tools).await;
-    let outcomes = ["condition_false", "condition_false", "condition_failed"];
-    let lacks = ["arguments.section: \\\"a\\\"", "arguments.amount < 5", "arguments.amount < 5"];
-    assert_eq!(events.len(), 3, "{events:#?}");
-    for ((event, outcome), lacks) in events.iter().zip(outcomes).zip(lacks) {
+    let outcomes = [&["condition_false", "condition_failed"][..], &["condition_false"]];
+    let lacks = ["arguments.section: \\\"a\\\"", "arguments.amount < 5"];
+    assert_eq!(events.len(), 2, "{events:#?}");
+    let each = |all: &Value| -> Vec<Value> {
+        all.as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect()
+    };
+    for ((event, outcomes), lacks) in events.iter().zip(outcomes).zip(lacks) {
         let id = event["event_id"].as_str().unwrap();
-        assert_eq!(event["payload"]["evaluated"][0]["outcome"], outcome, "{event:#}");
+        assert_eq!(each(&event["payload"]["evaluated"]), outcomes, "{event:#}");
         let told = as_json(directory.path(), &["explain", "--event", id]);
         assert_eq!(told["certain"], true, "{told:#}");
         assert_eq!(told["decision"]["reason"], event["payload"]["reason"]);
-        assert_eq!(told["rules"][0]["outcome"], outcome, "{told:#}");
+        assert_eq!(each(&told["rules"]), outcomes, "{told:#}");
         assert!(told["changes"].to_string().contains(lacks), "{lacks}: {told:#}");
         let (words, _) = said(directory.path(), &["explain", "--event", id]);
         assert!(words.starts_with("deny: ") && words.contains("not on record"), "{words}");
         assert!(!words.contains("cannot be told") && !words.contains("undecided"), "{words}");
         let put_together = text(&command(directory.path(), &["explain", id, "--json"]));
         assert!(put_together.contains("\"effect_now\": \"deny\""), "{put_together}");
-        assert!(put_together.contains(outcome), "{put_together}");
+        assert!(put_together.contains(outcomes[0]), "{put_together}");
         // By rules that are not those, nothing is known.
         write(directory.path(), "new.toml", &(rules.clone() + &rule("other", "other", "")));
         let explain = ["explain", "--event", id, "--policy", "new.toml"];

@@ -139,6 +139,7 @@ async fn a_policy_that_is_gone_leaves_the_old_one_in_force_until_it_is_back() {
     let product = with_rules(&rules("one", "allow")).await;
     std::fs::remove_file(product.directory.path().join("policy.toml")).unwrap();
     let degraded = ready(&product, is_degraded).await;
+    assert!(degraded["degraded"].to_string().contains("is gone"), "{degraded}");
     assert!(is_of(&degraded["facts"]["policy_version"], "one"), "{degraded}");
     assert_eq!(product.graph_get(&product.token(&[]), ADA).await["status"], "ok");
     write(product.directory.path(), "policy.toml", &rules("two", "allow"));
@@ -179,7 +180,7 @@ async fn rules_that_could_not_be_put_on_record_are_in_force_once_they_can() {
     let deadline = Instant::now() + LIMIT;
     loop {
         let ready = served.send(Request::new("GET", "/ready")).await;
-        if ready.body.contains("the changed file is not in force") {
+        if ready.body.contains("is not in force") {
             break;
         }
         assert!(Instant::now() < deadline, "{ready:?}");

@@ -242,6 +242,10 @@ async fn an_app_answers_neither_what_it_asked_nor_for_who_asked() {
         let outcome = bench.answered(&question, &who, true).await;
         assert_eq!(outcome, ApprovalOutcome::OwnCall, "{who:?}");
     }
+    // Of somebody who may not know of the call nothing is said, whichever app holds their token.
+    let outsider = Approver { groups: vec!["staff".to_owned()], ..by("olga", Some("agent")) };
+    let outcome = bench.answered(&question, &outsider, true).await;
+    assert_eq!(outcome, ApprovalOutcome::NotAnApprover);
     let lead = by("lead", Some("console"));
     assert_eq!(bench.answered(&question, &lead, true).await, ApprovalOutcome::Approved);
 }
