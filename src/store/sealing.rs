@@ -96,7 +96,7 @@ impl SealedPlace {
     #[must_use]
     pub(super) const fn since(self) -> i64 {
         match self {
-            Self::ProviderTokens => 21,
+            Self::ProviderTokens => 22,
             Self::SigningKeys
             | Self::Authenticators
             | Self::UpstreamAccounts

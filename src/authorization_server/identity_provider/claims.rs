@@ -70,6 +70,13 @@ impl IdentityProviderSettings {
         self.lacks_groups(claims) || self.lacks_roles(claims) || !self.lacks(claims).is_empty()
     }
 
+    /// Whether something is not among these claims on which it hangs what somebody may.
+    pub(super) fn lacks_rights(&self, claims: &Map<String, Value>) -> bool {
+        self.lacks_groups(claims)
+            || self.lacks_roles(claims)
+            || self.require.keys().any(|name| !claims.contains_key(name))
+    }
+
     /// What that is, beside groups and roles: never who it is, which is the ID token's to say.
     fn lacks(&self, claims: &Map<String, Value>) -> Vec<&str> {
         let map = &self.claims;

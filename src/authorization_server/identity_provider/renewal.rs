@@ -87,10 +87,13 @@ impl Speaking<'_> {
                     _ => Ok(claims),
                 }
             }
-            // OIDC Core §12.2: there need not be one.
-            (Who::IdToken(_, Some(url)) | Who::Userinfo(url), _) => {
-                self.userinfo(url, access_token?).await
+            // OIDC Core §12.2: there need not be one. What the ID token of a log-in says, userinfo may not: then nothing was said.
+            (Who::IdToken(_, Some(url)), None) => {
+                let claims = self.userinfo(url, access_token?).await?;
+                let whole = !self.settings.lacks_rights(&claims);
+                whole.then_some(claims).ok_or(UpstreamError::Answer { endpoint: "userinfo" })
             }
+            (Who::Userinfo(url), _) => self.userinfo(url, access_token?).await,
             (Who::IdToken(_, None), None) => Err(UpstreamError::Answer { endpoint: "token" }),
         }
     }

@@ -41,7 +41,8 @@ impl Vouching {
             let word = self.0.store.find_provider_word(user_id, issuer).await?;
             let Some(row) = word.tokens else { return Ok(None) };
             let Some(kept) = Kept::open(&self.0.key, &row) else { return Ok(None) };
-            let Some(token) = &kept.id_token else { return Ok(None) };
+            let token = kept.id_token.as_ref().filter(|_| kept.is_of(client_id));
+            let Some(token) = token else { return Ok(None) };
             if kept.lasts(self.0.clock.now()) {
                 return Ok(Some(token.clone()));
             }

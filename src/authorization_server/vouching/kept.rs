@@ -20,6 +20,8 @@ const LASTS: i64 = 60;
 pub(super) struct Kept {
     /// Who that is there: an answer about anybody else counts for nothing.
     subject: String,
+    /// Ours there, as which it was given: to any other one a provider says that it is invalid, which is no word on the person.
+    client_id: String,
     pub(super) refresh_token: SecretText,
     /// The last one, verified when it came.
     pub(super) id_token: Option<SecretText>,
@@ -28,6 +30,7 @@ pub(super) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Text {
     subject: String,
+    client_id: String,
     refresh_token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id_token: Option<String>,
@@ -35,10 +38,16 @@ struct Text {
 
 impl Kept {
     pub(super) fn new(
-        subject: &str,
+        (subject, client_id): (&str, &str),
         (refresh_token, id_token): (SecretText, Option<SecretText>),
     ) -> Self {
-        Self { subject: subject.to_owned(), refresh_token, id_token }
+        let (subject, client_id) = (subject.to_owned(), client_id.to_owned());
+        Self { subject, client_id, refresh_token, id_token }
+    }
+
+    /// Whether this client of ours can ask with it.
+    pub(super) fn is_of(&self, client_id: &str) -> bool {
+        self.client_id == client_id
     }
 
     /// With what it gave for it. The refresh token is used on where no new one came (RFC 6749 §6); of an answer that was not
@@ -76,6 +85,7 @@ impl Kept {
     ) -> Option<String> {
         let text = Text {
             subject: self.subject.clone(),
+            client_id: self.client_id.clone(),
             refresh_token: self.refresh_token.expose().to_owned(),
             id_token: self.id_token.as_ref().map(|token| token.expose().to_owned()),
         };
@@ -89,7 +99,7 @@ impl Kept {
         let text = key.open_text(&row.sealed, &context).map(SecretText::new)?;
         let text: Text = serde_json::from_str(text.expose()).ok()?;
         let tokens = (SecretText::new(text.refresh_token), text.id_token.map(SecretText::new));
-        Some(Self::new(&text.subject, tokens))
+        Some(Self::new((&text.subject, &text.client_id), tokens))
     }
 }
 

@@ -37,6 +37,9 @@ const CLAIM: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// A provider that did not answer is not asked about the same person before that is over.
 const PAUSE: Duration = Duration::from_mins(1);
+/// How often, and how long apart, an answer is put into a store that does not answer: within what the one who asks has.
+const PUTS: u32 = 8;
+const BETWEEN_PUTS: Duration = Duration::from_secs(1);
 /// For the answers under way when the broker ends.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -92,7 +95,8 @@ impl Vouching {
                 store::GivenTokens::None
             }
             Some(refresh_token) => {
-                let kept = Kept::new(subject, (refresh_token, given.id_token));
+                let who = (subject, provider.client_id());
+                let kept = Kept::new(who, (refresh_token, given.id_token));
                 let sealed = kept.seal(&parts.key, user_id, provider.issuer());
                 sealed.map_or(store::GivenTokens::None, store::GivenTokens::New)
             }
@@ -169,6 +173,7 @@ impl Vouching {
     ) -> Result<Stands, StoreError> {
         let parts = &self.0;
         let started = parts.clock.monotonic();
+        let before = (row.version, row.heard_at);
         loop {
             let now = parts.clock.now();
             if row.ask_at > now {
@@ -179,7 +184,8 @@ impl Vouching {
             }
             let word = parts.store.find_provider_word(row.user_id, &row.issuer).await?;
             let Some(found) = word.tokens else { return Ok(Stands::No) };
-            if now.since(found.heard_at) < provider.standing().ask_again() {
+            let is_news = (found.version, found.heard_at) != before;
+            if is_news && now.since(found.heard_at) < provider.standing().ask_again() {
                 return Ok(Stands::Yes);
             }
             if parts.clock.monotonic().saturating_sub(started) > CLAIM {
@@ -201,6 +207,10 @@ impl Vouching {
             tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_unopened");
             return self.put_off(provider, row).await;
         };
+        if !kept.is_of(provider.client_id()) {
+            tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_of_another_client");
+            return self.put_off(provider, row).await;
+        }
         match provider.renew(&kept.refresh_token).await {
             Ok(renewed) => self.answered(provider, (row, kept), renewed).await,
             Err(UpstreamError::Ended) => self.end(provider, row).await,
@@ -246,6 +256,13 @@ impl Vouching {
         let sealed = sealed.ok_or(StoreError::OtherKey)?;
         let ask_at = if said.is_some() { now } else { now.plus(PAUSE) };
         let answer = ProviderAnswer { sealed, said, now, ask_at };
+        // The token before may be good for nothing now: without the new one the next answer would be that the person is gone.
+        for _ in 0..PUTS {
+            match self.0.store.put_provider_answer(row, &answer).await {
+                Err(StoreError::Unavailable(_)) => tokio::time::sleep(BETWEEN_PUTS).await,
+                done => return done,
+            }
+        }
         self.0.store.put_provider_answer(row, &answer).await
     }
 

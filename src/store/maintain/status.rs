@@ -97,7 +97,7 @@ const TABLES: &[(i64, &str, &str)] = tables![
     16 "ended_accounts",
     17 "sealing",
     17 "sealing_brokers",
-    21 "provider_tokens",
+    22 "provider_tokens",
 ];
 
 /// The schema from which on the store says what it is sealed with.

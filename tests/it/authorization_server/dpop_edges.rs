@@ -28,8 +28,8 @@ async fn a_proof_counts_a_minute_before_and_after_it_was_made_and_no_second_long
             key: None,
             now: Timestamp::from_unix_seconds(NOW),
         };
-        let checked = checker.check(&headers, request).await;
-        assert_eq!(checked.is_ok(), counts, "{off}: {checked:?}");
+        let first = checker.check(&headers, request).await;
+        assert_eq!(first.is_ok(), counts, "{off}: {first:?}");
         // It is remembered for as long as it would count.
         let again = checker.check(&headers, request).await;
         assert_eq!(again.unwrap_err(), ProofError::Invalid, "{off}");

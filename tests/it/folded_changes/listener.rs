@@ -24,6 +24,7 @@ impl Listener {
     }
 
     /// The same over HTTP/2, where none of what is told is taken.
+    #[expect(clippy::disallowed_methods, reason = "a client of the broker, not the broker's")]
     pub(super) async fn open_unread(product: &Product, token: &str, wanted: &Value) -> Self {
         let client = reqwest::Client::builder().http2_prior_knowledge();
         let client = client.http2_initial_stream_window_size(0).build().unwrap();

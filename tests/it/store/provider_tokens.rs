@@ -33,6 +33,8 @@ fn ada(groups: &[&str]) -> ExternalIdentity {
         email: None,
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         groups_incomplete: false,
+        roles: Vec::new(),
+        roles_incomplete: false,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the operator reads of a server that did not answer as it should: one line in the log, with what to do about it.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::support::child::Served;
@@ -67,9 +69,11 @@ async fn the_log_says_of_each_fault_of_a_server_which_it_was_and_what_can_be_don
             }
             None => format!("http://{}/", free_port()),
         };
-        settings += &format!(
+        write!(
+            settings,
             "[[upstream.server]]\nid = \"{id}\"\nurl = \"{url}\"\nera = \"both\"\n{line}\n[[upstream.server.tool]]\nname = \"get\"\nscopes = [\"a:b\"]\n"
-        );
+        )
+        .unwrap();
     }
     let directory = tempfile::tempdir().unwrap();
     let served = Served::start(directory.path(), &settings, &[]).await;
