@@ -70,6 +70,23 @@ impl IdentityProviderSettings {
         self.lacks_groups(claims) || self.lacks_roles(claims) || !self.lacks(claims).is_empty()
     }
 
+    /// The same of who is asked about again: what is about the log-in alone need not be said again, and is no word that it is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`identity`](Self::identity); [`UpstreamError::NoClaim`] where it was not said again
+    pub(super) fn identity_again(
+        &self,
+        claims: &Map<String, Value>,
+    ) -> Result<ExternalIdentity, UpstreamError> {
+        let unsaid =
+            |name: &&String| OF_THE_LOGIN.contains(&name.as_str()) && !claims.contains_key(*name);
+        match self.require.keys().find(unsaid) {
+            Some(name) => Err(UpstreamError::NoClaim(name.clone())),
+            None => self.identity(claims),
+        }
+    }
+
     /// Whether something is not among these claims on which it hangs what somebody may.
     pub(super) fn lacks_rights(&self, claims: &Map<String, Value>) -> bool {
         self.lacks_groups(claims)

@@ -61,7 +61,7 @@ impl Speaking<'_> {
             return Err(UpstreamError::Status { endpoint: "token", status: 200 });
         }
         let claims = self.claims(answer.id_token.as_ref(), answer.access_token.as_ref()).await;
-        let said = claims.and_then(|claims| self.settings.identity(&claims));
+        let said = claims.and_then(|claims| self.settings.identity_again(&claims));
         let TokenAnswer { refresh_token, id_token, .. } = answer;
         let id_token = id_token.filter(|_| matches!(self.metadata.who, Who::IdToken(..)));
         Ok(Renewed { given: GivenTokens { refresh_token, id_token }, said })

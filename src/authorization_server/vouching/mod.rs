@@ -32,7 +32,9 @@ pub use id_token::NoIdToken;
 pub use kept::provider_tokens_context;
 
 /// How long one who asks has, before another may: longer than an answer, our secret and the provider's keys can take together.
-const CLAIM: Duration = Duration::from_mins(1);
+const CLAIM: Duration = Duration::from_mins(2);
+/// How long one waits for another one's answer.
+const WAIT: Duration = Duration::from_mins(1);
 /// How often who waits for another one's answer looks whether it is there.
 const LOOK: Duration = Duration::from_millis(100);
 /// A provider that did not answer is not asked about the same person before that is over.
@@ -188,7 +190,7 @@ impl Vouching {
             if is_news && now.since(found.heard_at) < provider.standing().ask_again() {
                 return Ok(Stands::Yes);
             }
-            if parts.clock.monotonic().saturating_sub(started) > CLAIM {
+            if parts.clock.monotonic().saturating_sub(started) > WAIT {
                 return Ok(self.unanswered(provider, &found));
             }
             if found.version == row.version && found.ask_at <= now {
@@ -205,11 +207,11 @@ impl Vouching {
     ) -> Result<Stands, StoreError> {
         let Some(kept) = Kept::open(&self.0.key, row) else {
             tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_unopened");
-            return self.put_off(provider, row).await;
+            return self.put_off(provider, row).await.map(only_a_login_helps);
         };
         if !kept.is_of(provider.client_id()) {
             tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_of_another_client");
-            return self.put_off(provider, row).await;
+            return self.put_off(provider, row).await.map(only_a_login_helps);
         }
         match provider.renew(&kept.refresh_token).await {
             Ok(renewed) => self.answered(provider, (row, kept), renewed).await,
@@ -242,7 +244,7 @@ impl Vouching {
         if !self.put(provider, (row, kept.renewed(given, heard)), (said, now)).await? {
             return self.look_again(provider, row).await;
         }
-        Ok(if heard { Stands::Yes } else { self.unanswered(provider, row) })
+        Ok(if heard { Stands::Yes } else { only_a_login_helps(self.unanswered(provider, row)) })
     }
 
     /// `false` where something else is there by now, or nothing.
@@ -259,7 +261,9 @@ impl Vouching {
         // The token before may be good for nothing now: without the new one the next answer would be that the person is gone.
         for _ in 0..PUTS {
             match self.0.store.put_provider_answer(row, &answer).await {
-                Err(StoreError::Unavailable(_)) => tokio::time::sleep(BETWEEN_PUTS).await,
+                Err(StoreError::Unavailable(_) | StoreError::Full(_)) => {
+                    tokio::time::sleep(BETWEEN_PUTS).await;
+                }
                 done => return done,
             }
         }
@@ -325,6 +329,14 @@ impl Vouching {
             asserted_requester_id: None,
             redactions: Vec::new(),
         }
+    }
+}
+
+/// It is not away: to come again changes nothing.
+const fn only_a_login_helps(stands: Stands) -> Stands {
+    match stands {
+        Stands::Unknown => Stands::No,
+        Stands::Yes | Stands::No => stands,
     }
 }
 

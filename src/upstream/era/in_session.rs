@@ -136,9 +136,11 @@ pub(in crate::upstream) async fn stream(
         let deciding = server.decider.now();
         session.keep(|uri| deciding.about(caller, Thing::Resource(uri)).is_allow());
     }
-    let Some((_, heard)) = listen(server, who, &session.filter()).await? else {
+    let Some((honored, heard)) = listen(server, who, &session.filter()).await? else {
         return Ok(Err(StatusCode::METHOD_NOT_ALLOWED));
     };
+    // Who subscribes again to what the server tells no more of is told so.
+    session.keep(|uri| honored.resource_subscriptions.contains(uri));
     let (stream, read) = Stream::new();
     stream.tells(heard, &session, server);
     session.listens_on(&stream);

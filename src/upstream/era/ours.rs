@@ -22,6 +22,9 @@ const MOST_OF_ONE: usize = 256;
 const MOST_BYTES: usize = 16 << 20;
 const MOST_BYTES_OF_ONE: usize = 1 << 20;
 
+/// After so many milliseconds without a request, and with nobody who listens, a session is over.
+const IDLE: u64 = 60 * 60 * 1000;
+
 /// From which severity on a client is told where it said nothing: the server may decide that (MCP 2025-11-25
 /// utilities/logging), and a server of the new era says nothing unasked.
 const LEVEL: &str = "info";
@@ -82,6 +85,10 @@ impl Ours {
     /// `owner` is who takes the room.
     pub(super) fn begin(&self, id: &str, (owner, offers): (Vec<u8>, Offers), now: u64) {
         let mut all = self.all();
+        all.retain(|_, session| {
+            let (listens, used) = session.is_used();
+            listens || now.saturating_sub(used) < IDLE
+        });
         let own = all.values().filter(|session| session.owner == owner).count();
         let full = all.len() >= MOST;
         if own >= MOST_OF_ONE || full {
@@ -236,6 +243,16 @@ mod tests {
         let gone = (0..MOST_OF_ONE).filter(|number| ours.of(&number.to_string(), 3).is_none());
         assert_eq!(gone.count(), 1);
         assert!(ours.of("0", 3).is_some() && ours.of("eve", 3).is_some());
+    }
+
+    #[test]
+    fn a_session_that_nobody_uses_is_over_after_an_hour() {
+        let ours = Ours::default();
+        begin(&ours, "gone", "ada", 0);
+        begin(&ours, "used", "ada", 0);
+        ours.of("used", 1).unwrap();
+        begin(&ours, "next", "eve", IDLE);
+        assert!(ours.of("gone", IDLE).is_none() && ours.of("used", IDLE).is_some());
     }
 
     #[test]

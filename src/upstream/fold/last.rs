@@ -20,6 +20,7 @@ use crate::id::RequestId;
 use crate::policy::InForce;
 use crate::resource_server::Principal;
 use crate::upstream::definition::sha256;
+use crate::upstream::session;
 
 use super::visible::Entry;
 use super::{LIMIT, One, names};
@@ -37,7 +38,11 @@ const OF_EACH_TOKEN: [&str; 4] = ["exp", "iat", "jti", "nbf"];
 
 /// One caller, as a server could tell them from others: by everything that their token says of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Whose([u8; 32]);
+pub(super) struct Whose {
+    claims: [u8; 32],
+    /// By whatever token: what is news for one of theirs is for all.
+    caller: [u8; 32],
+}
 
 /// Of which server, which list, and whose.
 pub(super) type Key = (Box<str>, List, Whose);
@@ -59,7 +64,7 @@ pub(super) type Asked = BoxFuture<'static, Option<Arc<Last>>>;
 pub(super) struct Lasts {
     known: Cache<Key, Arc<Last>>,
     /// When a server last had news, in monotonic time; for one caller, or (`None`) for whoever asks.
-    news: Cache<(Box<str>, Option<Whose>), Duration>,
+    news: Cache<(Box<str>, Option<[u8; 32]>), Duration>,
     behind: Mutex<Behind>,
 }
 
@@ -87,7 +92,7 @@ impl Whose {
         let claims: BTreeMap<&String, &Value> =
             claims.filter(|(name, _)| !OF_EACH_TOKEN.contains(&name.as_str())).collect();
         let text = serde_json::to_vec(&(principal.issuer().as_str(), claims)).ok()?;
-        Some(Self(sha256(&text)))
+        Some(Self { claims: sha256(&text), caller: sha256(&session::whose(principal)) })
     }
 }
 
@@ -142,15 +147,15 @@ impl Lasts {
     }
 
     fn has_news(&self, (server, _, whose): &Key, since: Duration) -> bool {
-        [None, Some(*whose)].into_iter().any(|whose| {
-            let news = self.news.get(&(server.clone(), whose));
+        [None, Some(whose.caller)].into_iter().any(|caller| {
+            let news = self.news.get(&(server.clone(), caller));
             news.is_some_and(|news| news >= since)
         })
     }
 
     /// What was shown before may be another one now.
     pub(super) fn note_news(&self, server: &str, whose: Option<Whose>, now: Duration) {
-        self.news.insert((server.into(), whose), now);
+        self.news.insert((server.into(), whose.map(|whose| whose.caller)), now);
     }
 
     pub(super) fn keep(&self, key: Key, last: &Arc<Last>) {
