@@ -89,6 +89,7 @@ async fn where_people_log_in_is_listed_by_both_doors_and_no_secret_is() {
             "subject": "sub", "username": "preferred_username", "name": "name", "email": "email", "groups": "groups",
         },
         "require": { "hd": ["contoso.example"] }, "created_at": null, "disabled_at": null,
+        "standing": { "keep_tokens": false, "ask_again_seconds": 3600, "unanswered_seconds": 86_400 },
     });
     assert_eq!((answer.status, &answer.json()["items"]), (200, &json!([item])));
     assert_eq!(serde_json::from_slice::<Value>(&printed.stdout).unwrap(), json!([item]));

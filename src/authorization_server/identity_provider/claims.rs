@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_about_a_log_in_alone_need_not_be_said_again() {
+        let require = [("amr".to_owned(), vec!["mfa".to_owned()])].into();
+        let settings = IdentityProviderSettings { require, ..settings() };
+        let again = |claims: Value| settings.identity_again(claims.as_object().unwrap());
+        let unsaid = again(json!({"sub": "1"})).unwrap_err();
+        assert!(matches!(&unsaid, UpstreamError::NoClaim(name) if name == "amr"), "{unsaid}");
+        let lost = again(json!({"sub": "1", "amr": ["pwd"]})).unwrap_err();
+        assert!(matches!(lost, UpstreamError::NotRequired), "{lost}");
+        assert!(again(json!({"sub": "1", "amr": ["mfa"]})).is_ok());
+    }
+
+    #[test]
     fn a_claim_map_reads_a_provider_that_is_no_openid_provider() {
         let claims = ClaimMap {
             subject: "id".to_owned(),

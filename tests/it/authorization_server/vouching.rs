@@ -32,16 +32,43 @@ impl Idp {
     async fn start(clock: &Arc<FixedClock>) -> Self {
         let fake = FakeHttp::start(Reply::status(404)).await;
         let issuer = fake.url().as_str().trim_end_matches('/').to_owned();
-        let at = |path: &str| format!("{issuer}{path}");
-        let document = json!({
-            "issuer": issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
+        let idp = Self { fake, key: SigningKey::ec(), issuer, clock: Arc::clone(clock) };
+        idp.describes_itself(&json!({}));
+        idp.fake.answers_at("/jwks", Reply::json(idp.key.jwks("k")));
+        idp
+    }
+
+    /// Its discovery document, with more members.
+    fn describes_itself(&self, more: &Value) {
+        let at = |path: &str| format!("{}{path}", self.issuer);
+        let mut document = json!({
+            "issuer": self.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
             "jwks_uri": at("/jwks"), "id_token_signing_alg_values_supported": ["ES256"],
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
         });
-        fake.answers_at("/.well-known/openid-configuration", Reply::json(document.to_string()));
-        let key = SigningKey::ec();
-        fake.answers_at("/jwks", Reply::json(key.jwks("k")));
-        Self { fake, key, issuer, clock: Arc::clone(clock) }
+        for (name, value) in more.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        let path = "/.well-known/openid-configuration";
+        self.fake.answers_at(path, Reply::json(document.to_string()));
+    }
+
+    /// What its userinfo endpoint says of Bob.
+    fn tells(&self, more: &Value) {
+        self.describes_itself(&json!({ "userinfo_endpoint": format!("{}/userinfo", self.issuer) }));
+        let mut told = json!({ "sub": "1", "name": "Bob", "email": "bob@partner.example" });
+        for (name, value) in more.as_object().unwrap() {
+            told[name] = value.clone();
+        }
+        self.fake.answers_at("/userinfo", Reply::json(told.to_string()));
+    }
+
+    /// Answers at its token endpoint without an ID token, as it may (OIDC Core §12.2).
+    fn gives_no_id_token(&self, refresh_token: &str) {
+        let answer = json!({
+            "access_token": "access-CANARY", "token_type": "Bearer", "refresh_token": refresh_token,
+        });
+        self.fake.answers_at("/token", Reply::json(answer.to_string()));
     }
 
     /// Answers at its token endpoint so from now on.
@@ -266,6 +293,26 @@ async fn who_changed_groups_there_has_changed_them_here_at_the_next_refresh() {
     world.idp.gives("five", &json!({}));
     agent.refreshes(world.here()).await;
     assert_eq!(world.idp.asked_with(), ["one", "two", "three", "four"]);
+}
+
+// OIDC Core §12.2
+#[tokio::test]
+async fn what_userinfo_alone_does_not_say_is_no_word_on_groups() {
+    let world = World::start(KEEP).await;
+    world.idp.tells(&json!({}));
+    let mut browser = Browser::new(world.here());
+    world.idp.logs_in(&mut browser, "one").await;
+    let mut agent = Agent::of(&mut browser, world.here()).await;
+    world.clock.advance(Duration::from_hours(1));
+    world.idp.gives_no_id_token("two");
+    agent.refreshes(world.here()).await;
+    assert_eq!(world.groups().await, json!(["staff"]));
+    world.clock.advance(Duration::from_mins(1));
+    world.idp.tells(&json!({ "groups": ["leads"] }));
+    world.idp.gives_no_id_token("three");
+    agent.refreshes(world.here()).await;
+    assert_eq!(world.groups().await, json!(["leads"]));
+    assert_eq!(world.idp.asked_with(), ["one", "two"]);
 }
 
 // RFC 9700 §4.14.2

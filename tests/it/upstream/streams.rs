@@ -161,7 +161,7 @@ async fn a_subscription_to_a_resource_outlives_the_time_for_a_call() {
     assert!(String::from_utf8_lossy(&heard).contains("progress"), "{heard:?}");
     let said = product.audited(|event| event["payload"]["method"] == "subscriptions/listen").await;
     assert_eq!(
-        said["payload"]["reason"], "policy.rule.allow.upstream.weather.resource.1",
+        said["payload"]["reason"], "policy.rule.allow.upstream.weather.resource.city_._",
         "{said}"
     );
 }
