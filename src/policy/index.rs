@@ -131,9 +131,13 @@ impl ToolIndex {
             let Some(rule) = at(rules, number) else { continue };
             index.looks_at_arguments |= rule.looks_at_arguments();
             index.operation.file(hasher, rule, number, true);
-            if (rule.graph.is_none() || rule.effect != Effect::Deny)
-                && seen.insert(same_gate(hasher, rule))
-            {
+            // Of rules for operations one of a kind is enough; of all others each is on record.
+            let shows = match (&rule.graph, rule.effect) {
+                (None, _) => true,
+                (Some(_), Effect::Deny) => false,
+                (Some(_), Effect::Allow | Effect::Ask) => seen.insert(same_gate(hasher, rule)),
+            };
+            if shows {
                 index.tool.file(hasher, rule, number, false);
             }
         }
