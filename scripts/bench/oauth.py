@@ -97,7 +97,7 @@ def run(name, pid, url, secret, seconds, results):
             result = wrk(seconds, method, target, body, authorization)
             result |= {"name": name, "kind": kind, "cpu": processor(pid) - before, "mb": resident(pid)}
             out.write(json.dumps(result) + "\n")
-            if name == "broker" and method == "POST":
+            if name == "broker":
                 highest = result["requests"] / result["seconds"]
                 paced = at_most(SHARE, highest, (method, target, body, authorization))
                 paced |= {"name": name, "paced": kind, "share": paced["requests"] / paced["seconds"] / highest}

@@ -1,7 +1,9 @@
 -- Rotates refresh tokens, each connection its own: BENCH_TOKENS has one "TOKEN CLIENT" a line. Run with as many threads
 -- as connections: then a thread has one connection, and the answer it sees is that of what it asked last.
--- The successor goes to the end of the thread's queue: a grant may refresh 60 times at once.
+-- The successor goes to the end of the thread's queue: a grant may refresh 60 times at once. Of the lines those from BENCH_FROM
+-- to before BENCH_TO count. BENCH_PAUSE: microseconds that each connection waits before it asks again, on average.
 local threads = tonumber(os.getenv("BENCH_THREADS"))
+local from, to = tonumber(os.getenv("BENCH_FROM")), tonumber(os.getenv("BENCH_TO"))
 local counter, all = 0, {}
 
 setup = function(thread)
@@ -14,7 +16,7 @@ init = function()
   queue, head, last, failed, asked = {}, 1, 0, 0, nil
   local line_number = 0
   for line in io.lines(os.getenv("BENCH_TOKENS")) do
-    if line_number % threads == number then
+    if line_number >= from and line_number < to and line_number % threads == number then
       local token, client = line:match("(%S+) (%S+)")
       last = last + 1
       queue[last] = { token, client }
@@ -40,6 +42,11 @@ response = function(status, _, body)
   else
     failed = failed + 1
   end
+end
+
+local pause = tonumber(os.getenv("BENCH_PAUSE") or "")
+if pause then
+  delay = function() return math.floor(pause / 1000 * 2 * math.random() + math.random()) end
 end
 
 done = function(summary, latency)
