@@ -1,9 +1,9 @@
 """What clients without a secret and people vouched for by assertions cost, beside a client secret. Standard library only.
 
-oauth_assertions.py run   PID URL HOME SECRET KEY SECONDS RESULTS
+oauth_assertions.py run   PID URL HOME SECRET KEY CONNECTIONS SECONDS RESULTS
 oauth_assertions.py table RESULTS
 
-HOME has `private_key_jwt.bodies` and `id_jag.bodies`, of which each line counts once; KEY is the API key of a server.
+HOME has `private_key_jwt.bodies`, `private_key_jwt_rs256.bodies` and `id_jag.bodies`, of which each line counts once; KEY is the API key of a server.
 """
 
 import json
@@ -11,17 +11,18 @@ import pathlib
 import statistics
 import sys
 
-from oauth import CONNECTIONS, basic, post, processor, resident, wrk
+from oauth import basic, post, processor, resident, wrk
 
 # A server that is not behind the broker, and asks it about tokens.
 ELSEWHERE = "&resource=http%3A%2F%2F127.0.0.1%3A9%2Fmcp"
 FORM = "grant_type=client_credentials&scope=graph%3Aread"
 
 
-def run(pid, url, home, secret, key, seconds, results):
+def run(pid, url, home, secret, key, connections, seconds, results):
     home, token_url = pathlib.Path(home), url + "/token"
-    first = {name: open(home / f"{name}.bodies").readline().strip() for name in ["private_key_jwt", "id_jag"]}
-    assert "access_token" in post(token_url, first["private_key_jwt"], ""), "private_key_jwt"
+    first = {name: open(home / f"{name}.bodies").readline().strip() for name in ["private_key_jwt", "private_key_jwt_rs256", "id_jag"]}
+    for name in ["private_key_jwt", "private_key_jwt_rs256"]:
+        assert "access_token" in post(token_url, first[name], ""), name
     assert "access_token" in post(token_url, first["id_jag"], basic("agent", secret)), "ID-JAG"
     introspect = "token=" + post(token_url, FORM + ELSEWHERE, basic("bench", secret))["access_token"]
     assert post(url + "/introspect", introspect, "Bearer " + key)["active"], "introspection"
@@ -29,17 +30,18 @@ def run(pid, url, home, secret, key, seconds, results):
 
     def assertions(name, authorization=""):
         def measure(seconds):
-            result = wrk(seconds, "POST", token_url, "", authorization, bodies=home / f"{name}.bodies", skip=used[name])
+            result = wrk(seconds, "POST", token_url, "", authorization, bodies=home / f"{name}.bodies", skip=used[name], connections=connections)
             # What was under way at the end was sent, too.
-            used[name] += result["requests"] + 2 * CONNECTIONS
+            used[name] += result["requests"] + 2 * connections
             return result
         return measure
 
     kinds = {
-        "client_credentials, client secret": lambda seconds: wrk(seconds, "POST", token_url, FORM, basic("bench", secret)),
-        "client_credentials, private_key_jwt": assertions("private_key_jwt"),
+        "client_credentials, client secret": lambda seconds: wrk(seconds, "POST", token_url, FORM, basic("bench", secret), connections),
+        "client_credentials, private_key_jwt with RS256": assertions("private_key_jwt_rs256"),
+        "client_credentials, private_key_jwt with ES256": assertions("private_key_jwt"),
         "ID-JAG for an access token": assertions("id_jag", basic("agent", secret)),
-        "introspection, API key": lambda seconds: wrk(seconds, "POST", url + "/introspect", introspect, "Bearer " + key),
+        "introspection, API key": lambda seconds: wrk(seconds, "POST", url + "/introspect", introspect, "Bearer " + key, connections),
     }
     with open(results, "a") as out:
         for kind, measure in kinds.items():
@@ -66,8 +68,8 @@ def table(results):
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["run", pid, url, home, secret, key, seconds, results]:
-            run(int(pid), url, home, secret, key, int(seconds), results)
+        case ["run", pid, url, home, secret, key, connections, seconds, results]:
+            run(int(pid), url, home, secret, key, int(connections), int(seconds), results)
         case ["table", results]:
             table(results)
         case _:
