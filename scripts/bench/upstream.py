@@ -2,7 +2,8 @@
 
 upstream.py silent                                      takes every request and never answers; streams begin and never end
 upstream.py calls  NAME URL TOKEN_FILE SECONDS RESULTS  requests a second over 16 connections, median at one
-upstream.py registered URL FOLDER SERVER COUNT SECONDS RESULTS  calls alone, while that many servers are added by POST /api/servers, and then
+upstream.py registered BROKER URL FOLDER SERVER COUNT SECONDS RESULTS  calls of a server that was added by POST /api/servers: alone, while
+                                                        that many more are added, and then
 upstream.py beside URL FOLDER SECONDS RESULTS           p99 alone, then beside a dead and a silent server
 upstream.py idle   PID URL TOKEN_FILE COUNT RESULTS     memory of that many open streams
 upstream.py table  RESULTS SERVERS                      Markdown
@@ -34,6 +35,19 @@ def note(results, **row):
         out.write(json.dumps(row) + "\n")
 
 
+def answers(url, token):
+    """That the server gives the tool's result: a refusal is much quicker."""
+    meta = {"io.modelcontextprotocol/protocolVersion": WIRE, "io.modelcontextprotocol/clientCapabilities": {}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_public_info", "arguments": {}, "_meta": meta}}
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", "MCP-Protocol-Version": WIRE,
+               "Mcp-Method": "tools/call", "Mcp-Name": "get_public_info"}
+    if token:
+        headers["Authorization"] = "Bearer " + pathlib.Path(token).read_text().strip()
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=10) as reply:
+        said = reply.read().decode()
+    assert '"result"' in said, f"{url}: {said[:300]}"
+
+
 def wrk(url, token, seconds, connections, failing=False, pause=None):
     env = os.environ | {"BENCH_WIRE": WIRE, "BENCH_TOKEN_FILE": token}
     if pause:
@@ -46,6 +60,7 @@ def wrk(url, token, seconds, connections, failing=False, pause=None):
 
 
 def calls(name, url, token, seconds, results):
+    answers(url, token)
     wrk(url, token, 1, CONNECTIONS)
     many = wrk(url, token, seconds, CONNECTIONS)
     one = wrk(url, token, seconds, 1)
@@ -55,6 +70,7 @@ def calls(name, url, token, seconds, results):
 def beside(url, folder, seconds, results):
     # Callers that pause: on a machine that is full, p99 is that of whoever else wants its processors.
     healthy = lambda: wrk(f"{url}/servers/healthy/mcp", f"{folder}/token.healthy", seconds, 4, pause=5)
+    answers(f"{url}/servers/healthy/mcp", f"{folder}/token.healthy")
     healthy()
     alone = healthy()
     waiting = []
@@ -77,13 +93,13 @@ def beside(url, folder, seconds, results):
          among_rps=among["requests"] / among["seconds"])
 
 
-def add(url, token, server, count):
-    """Registers that many servers, one after the other over one connection. The seconds it took."""
+def add(url, token, server, numbers):
+    """Registers a server for each number, one after the other over one connection. The seconds it took."""
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     began = time.monotonic()
-    for number in range(count):
+    for number in numbers:
         body = json.dumps({"id": f"added-{number}", "url": server, "scope": "public:read", "proxy": {"era": "both"}})
         connection.request("POST", "/api/servers", body, headers)
         answer = connection.getresponse()
@@ -94,11 +110,11 @@ def add(url, token, server, count):
     return took
 
 
-def await_served(url, count):
-    """Until the last of them is there: it asks for a token, and is no 404 any more."""
+def await_served(url, number):
+    """Until it is there: it asks for a token, and is no 404 any more."""
     deadline = time.monotonic() + 60
     while True:
-        request = urllib.request.Request(f"{url}/servers/added-{count - 1}/mcp", b"{}", {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{url}/servers/added-{number}/mcp", b"{}", {"Content-Type": "application/json"})
         try:
             urllib.request.urlopen(request, timeout=10).close()
             status = 200
@@ -106,23 +122,32 @@ def await_served(url, count):
             status = refused.code
         if status == 401:
             return
-        assert time.monotonic() < deadline, f"the last server that was added is answered {status}"
+        assert time.monotonic() < deadline, f"added-{number} is answered {status}"
         time.sleep(0.1)
 
 
-def registered(url, folder, server, count, seconds, results):
-    healthy = lambda: wrk(f"{url}/servers/healthy/mcp", f"{folder}/token.healthy", seconds, CONNECTIONS)
-    healthy()
-    alone = healthy()
+def registered(broker, url, folder, server, count, seconds, results):
     token = pathlib.Path(folder, "token.admin").read_text().strip()
+    add(url, token, server, [0])
+    await_served(url, 0)
+    resource = f"{url}/servers/added-0/mcp"
+    mint = [broker, "--config", f"{folder}/broker.toml", "token", "mint", "--sub", "bench", "--client", "bench"]
+    minted = subprocess.run([*mint, "--resource", resource, "--scope", "public:read"], capture_output=True, text=True, check=True).stdout
+    own = pathlib.Path(folder, "token.added")
+    own.write_text(next(line.removeprefix("Token: ") for line in minted.splitlines() if line.startswith("Token: ")) + "\n")
+    call = lambda: wrk(resource, str(own), seconds, CONNECTIONS)
+    answers(resource, str(own))
+    call()
+    alone = call()
     during = []
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        adding = pool.submit(add, url, token, server, count)
+        adding = pool.submit(add, url, token, server, range(1, count + 1))
         while not during or not adding.done():
-            during.append(healthy())
+            during.append(call())
         took = adding.result()
     await_served(url, count)
-    after = healthy()
+    answers(resource, str(own))
+    after = call()
     rps = lambda row: row["requests"] / row["seconds"]
     # While they are added, the worst of what was measured.
     note(results, part="registered", count=count, took_s=took, alone_rps=rps(alone), during_rps=min(map(rps, during)), after_rps=rps(after),
@@ -256,7 +281,7 @@ def main():
     elif command == "calls":
         calls(rest[0], rest[1], rest[2], int(rest[3]), rest[4])
     elif command == "registered":
-        registered(rest[0], rest[1], rest[2], int(rest[3]), int(rest[4]), rest[5])
+        registered(rest[0], rest[1], rest[2], rest[3], int(rest[4]), int(rest[5]), rest[6])
     elif command == "beside":
         beside(rest[0], rest[1], int(rest[2]), rest[3])
     elif command == "idle":
