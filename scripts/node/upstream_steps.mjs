@@ -37,6 +37,17 @@ const SERVERS = {
     // On the new wire FastMCP has no way to ask.
     modern: { elicitation: undefined },
   },
+  // The Python SDK 1.x speaks the old wire alone.
+  sdk_v1: {
+    call: ['add', { a: 2, b: 3 }, /5/],
+    hidden: 'drop',
+    more: 'rename',
+    progress: ['count', { to: 2 }],
+    prompt: ['greet', { name: 'Ada' }, /Ada/],
+    resource: ['notes://today', /sunny/],
+    secret: 'notes://secret',
+    elicitation: ['ask', {}, /Ada/],
+  },
   rmcp: {
     call: ['test_simple_text', {}, /simple text/],
     hidden: 'test_error_handling',

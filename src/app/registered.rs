@@ -79,6 +79,8 @@ pub(super) struct ForCallers {
 pub(super) struct Known {
     rows: Vec<ResourceRow>,
     each: HashMap<String, Kept>,
+    /// The last that there was, for the one that comes next: it goes on with what this one knows of other issuers.
+    believed: Option<Arc<Verifier>>,
     /// At one of them people cannot connect accounts for now: it is tried again.
     lacks_accounts: bool,
     /// When the store was told last that these servers are served.
@@ -184,7 +186,7 @@ impl Registered {
             table.replace(endpoints);
         }
         self.behind.folded.replace(ids);
-        self.behind.changing.replace(verifier);
+        self.behind.changing.replace(verifier.clone());
         self.shown.serve(each.keys().cloned().collect());
         // They are removed, disabled, or reached another way: their streams end, and calls under way are waited for.
         for (id, gone) in self.known.each.iter().filter(|(id, _)| !stay.contains(*id)) {
@@ -192,7 +194,8 @@ impl Registered {
             self.behind.outages.forget(&outage_name(id));
         }
         tracing::info!(servers = served.len(), "upstream.registered");
-        self.known = Known { rows, each, lacks_accounts, held: self.known.held };
+        let believed = verifier.or_else(|| self.known.believed.take());
+        self.known = Known { rows, each, believed, lacks_accounts, held: self.known.held };
         Ok(())
     }
 
@@ -302,7 +305,10 @@ impl Registered {
         let builder =
             issuers::verifier_for(&self.config, &self.keys, audiences, secrets, outbound, clock);
         let revocations = revocations(&self.config, &self.store)?;
-        let builder = builder?.revocations(revocations).cache(TOKENS, REMEMBER);
+        let mut builder = builder?.revocations(revocations).cache(TOKENS, REMEMBER);
+        if let Some(before) = &self.known.believed {
+            builder = builder.going_on_from(before);
+        }
         Ok(Arc::new(builder.build()?))
     }
 

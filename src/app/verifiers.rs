@@ -18,7 +18,7 @@ impl Changing {
     }
 }
 
-/// All of them. Each fetches key sets by itself.
+/// All of them. Each fetches key sets by itself; who is made anew goes on with those of before.
 #[derive(Debug)]
 pub(super) struct Verifiers {
     pub(super) fixed: Vec<Arc<Verifier>>,

@@ -78,6 +78,8 @@ mod resource_server;
 #[cfg(test)]
 mod resource_server_discovery;
 #[cfg(test)]
+mod resource_server_going_on;
+#[cfg(test)]
 mod resource_server_remote;
 #[cfg(test)]
 mod secret_connect;

@@ -3,7 +3,7 @@
 use mcp_auth_broker::app;
 use mcp_auth_broker::config::Config;
 use mcp_auth_broker::secret::Environment as Variables;
-use mcp_auth_broker::time::SystemClock;
+use mcp_auth_broker::time::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use crate::support::child::{Served, command, command_beside};
 use crate::support::fake_http::{FakeHttp, Reply};
 use crate::support::product::{Product, Wire, mcp, post};
 use crate::support::raw_http::{Answer, Request};
+use crate::support::tokens::{ISSUER, SigningKey};
 use crate::upstream::never_ending;
 
 const SECRET: &str = "the-servers-token-CANARY";
@@ -267,4 +268,59 @@ async fn a_check_looks_at_registered_servers_as_at_those_of_the_settings() {
     let away = checked(&product, |_| ()).await;
     assert!(away[0].starts_with("upstream.server `docs` was not looked at"), "{away:?}");
     assert!(!away.concat().contains("CANARY"), "{away:?}");
+}
+
+/// What `docs` answers a caller with a token of another issuer that nobody has seen before.
+async fn called_by_a_stranger(product: &Product, key: &SigningKey, jti: &str) -> u16 {
+    let now = SystemClock.now().unix_seconds();
+    let audience = product.url(PATH);
+    let claims =
+        json!({ "aud": audience, "iat": now, "exp": now + 600, "jti": jti, "scope": "docs:read" });
+    ask(product, &key.token("k1", claims), "tools/list", json!({})).await.status
+}
+
+/// A broker that takes tokens of another issuer, and what answers for that one's keys.
+async fn with_an_issuer(key: &SigningKey) -> (Product, FakeHttp) {
+    let issuer = FakeHttp::start(Reply::json(key.jwks("k1"))).await;
+    let known = format!(
+        "[[resource_server.issuer]]\nissuer = \"{ISSUER}\"\njwks_uri = \"{}\"\n",
+        issuer.url()
+    );
+    (start_with(RULE, &known).await, issuer)
+}
+
+/// For an outage of its issuer a key set lasts a day.
+#[tokio::test]
+async fn a_change_of_one_server_leaves_the_keys_of_other_issuers_to_all() {
+    let (upstream, key) = (FakeHttp::start(Reply::json(LIST)).await, SigningKey::ec());
+    let (product, issuer) = with_an_issuer(&key).await;
+    register(&product, upstream.url().as_str(), &Value::Null).await;
+    until_status(&product, 401).await;
+    assert_eq!(called_by_a_stranger(&product, &key, "1").await, 200);
+    issuer.answers(Reply::status(503));
+    let other = json!({ "id": "other", "url": upstream.url(), "scope": "docs:read" });
+    assert_eq!(administer(&product, "POST", "/api/servers", &other).await.status, 201);
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while product.send(post(None, "{}").path("/servers/other/mcp")).await.status != 401 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(called_by_a_stranger(&product, &key, "2").await, 200);
+    assert_eq!(issuer.count(), 1);
+}
+
+#[tokio::test]
+async fn the_last_server_that_is_taken_out_takes_no_keys_along() {
+    let (upstream, key) = (FakeHttp::start(Reply::json(LIST)).await, SigningKey::ec());
+    let (product, issuer) = with_an_issuer(&key).await;
+    register(&product, upstream.url().as_str(), &Value::Null).await;
+    until_status(&product, 401).await;
+    assert_eq!(called_by_a_stranger(&product, &key, "1").await, 200);
+    issuer.answers(Reply::status(503));
+    for (change, status) in [("disable", 404), ("enable", 401)] {
+        administer(&product, "POST", &format!("/api/servers/docs/{change}"), &Value::Null).await;
+        until_status(&product, status).await;
+    }
+    assert_eq!(called_by_a_stranger(&product, &key, "2").await, 200);
+    assert_eq!(issuer.count(), 1);
 }

@@ -8,10 +8,11 @@ use crate::time::{Clock, SystemClock};
 
 use super::cache::VerifiedTokens;
 use super::discovery::Discovery;
-use super::introspection::{Endpoint, Introspection, IntrospectionTiming};
+use super::introspection::{Answers, Endpoint, Introspection, IntrospectionTiming};
 use super::issuer::{IssuerSettings, KeySource, SettingsError};
 use super::jwks::{JwksTiming, Place, RemoteKeys};
 use super::jwt::media_type;
+use super::known::Known;
 use super::revocation::{NoRevocations, Revocations};
 use super::verify::{AcceptedIssuer, Keys, Verifier};
 
@@ -27,6 +28,7 @@ pub struct VerifierBuilder {
     cache_for: Duration,
     jwks: JwksTiming,
     introspection: IntrospectionTiming,
+    before: Option<Known>,
 }
 
 impl Default for VerifierBuilder {
@@ -40,6 +42,7 @@ impl Default for VerifierBuilder {
             cache_for: Duration::from_mins(1),
             jwks: JwksTiming::default(),
             introspection: IntrospectionTiming::default(),
+            before: None,
         }
     }
 }
@@ -85,6 +88,16 @@ impl VerifierBuilder {
     /// How long answers about opaque tokens are kept.
     pub const fn introspection_timing(mut self, timing: IntrospectionTiming) -> Self {
         self.introspection = timing;
+        self
+    }
+
+    /// Goes on with what `before`, in whose place this one comes, knows of issuers elsewhere: their key sets, and what they said of
+    /// tokens. So a change of audiences costs no fetch, and none that fails while an issuer is away.
+    ///
+    /// Of an issuer that is asked in another way (its URL, our client there, the algorithms, or how long its answers are kept)
+    /// nothing is taken over, of one with another clock neither. Tokens that were verified are verified anew.
+    pub fn going_on_from(mut self, before: &Verifier) -> Self {
+        self.before = Some(Known::of(before));
         self
     }
 
@@ -136,27 +149,33 @@ impl VerifierBuilder {
         let clock = Arc::clone(&self.clock);
         let keys = match settings.keys.clone() {
             KeySource::Local(keys) => Keys::Local(keys),
-            KeySource::Jwks { url } => {
-                let algorithms = settings.algorithms.clone();
-                let place = Place::Known(url);
-                Keys::Remote(RemoteKeys::new(place, algorithms, outbound()?, clock, self.jwks))
-            }
+            KeySource::Jwks { url } => self.remote(&settings, Place::Known(url), outbound()?),
             KeySource::Discovery => {
-                let algorithms = settings.algorithms.clone();
                 let place = Discovery::new(&settings.issuer)
                     .map(|discovery| Place::Discovered(Box::new(discovery)))
                     .ok_or_else(|| SettingsError::NotDiscoverable(settings.issuer.clone()))?;
-                Keys::Remote(RemoteKeys::new(place, algorithms, outbound()?, clock, self.jwks))
+                self.remote(&settings, place, outbound()?)
             }
             KeySource::SharedSecret(secret) => Keys::Shared(secret),
             KeySource::Introspection { url, client_id, client_secret } => {
                 let endpoint = Endpoint { url, client_id, client_secret };
-                let introspection =
-                    Introspection::new(endpoint, outbound()?, clock, self.introspection);
-                Keys::Ask(Box::new(introspection))
+                let (outbound, timing) = (outbound()?, self.introspection);
+                let before = self.before.as_ref();
+                let answers = before.and_then(|before| before.answers(&settings, &clock, timing));
+                let answers = answers.unwrap_or_else(|| Arc::new(Answers::none(timing)));
+                let asking = Introspection::going_on(answers, endpoint, outbound, clock, timing);
+                Keys::Ask(Box::new(asking))
             }
         };
         Ok(AcceptedIssuer { settings, keys })
+    }
+
+    fn remote(&self, settings: &IssuerSettings, place: Place, outbound: Outbound) -> Keys {
+        let clock = Arc::clone(&self.clock);
+        let before = self.before.as_ref();
+        let known = before.and_then(|before| before.keys(settings, &clock)).unwrap_or_default();
+        let asked = (place, settings.algorithms.clone());
+        Keys::Remote(RemoteKeys::going_on(known, asked, outbound, clock, self.jwks))
     }
 }
 

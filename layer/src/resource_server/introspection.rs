@@ -27,7 +27,7 @@ use super::jwks::{KeyHealth, is_json};
 use super::secret_source::SecretSource;
 
 /// How long answers are remembered, and how many calls may be under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntrospectionTiming {
     /// Of a token that is active; never past its `exp`.
     pub positive: Duration,
@@ -67,8 +67,13 @@ pub(super) struct Introspection {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     pub(super) timing: IntrospectionTiming,
+    answers: Arc<Answers>,
+}
+
+/// What is known of the tokens that one issuer was asked about.
+pub(super) struct Answers {
     /// Also the single flight: requests with the same token wait for one call.
-    answers: moka::future::Cache<TokenHash, Answered>,
+    by_token: moka::future::Cache<TokenHash, Answered>,
     calls: Semaphore,
     /// How the last call ended: [`UNUSED`], [`ANSWERED`] or [`FAILED`].
     last: AtomicU8,
@@ -84,6 +89,25 @@ impl fmt::Debug for Introspection {
     }
 }
 
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answers({} tokens)", self.by_token.entry_count())
+    }
+}
+
+impl Answers {
+    pub(super) fn none(timing: IntrospectionTiming) -> Self {
+        Self {
+            by_token: moka::future::Cache::builder()
+                .max_capacity(timing.entries)
+                .time_to_live(timing.positive.max(timing.negative))
+                .build(),
+            calls: Semaphore::new(timing.concurrency),
+            last: AtomicU8::new(UNUSED),
+        }
+    }
+}
+
 /// Where to ask, and as whom.
 pub(super) struct Endpoint {
     pub(super) url: Url,
@@ -92,27 +116,20 @@ pub(super) struct Endpoint {
 }
 
 impl Introspection {
-    pub(super) fn new(
+    /// `answers` are those of before, to the same client in the same place, with the same timing, by the same clock.
+    pub(super) fn going_on(
+        answers: Arc<Answers>,
         endpoint: Endpoint,
         outbound: Outbound,
         clock: Arc<dyn Clock>,
         timing: IntrospectionTiming,
     ) -> Self {
         let Endpoint { url, client_id, client_secret } = endpoint;
-        Self {
-            url,
-            client_id,
-            client_secret,
-            outbound,
-            clock,
-            timing,
-            answers: moka::future::Cache::builder()
-                .max_capacity(timing.entries)
-                .time_to_live(timing.positive.max(timing.negative))
-                .build(),
-            calls: Semaphore::new(timing.concurrency),
-            last: AtomicU8::new(UNUSED),
-        }
+        Self { url, client_id, client_secret, outbound, clock, timing, answers }
+    }
+
+    pub(super) fn known(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
     }
 
     /// The claims of a token that the issuer calls active, and for how long that may still be believed.
@@ -132,6 +149,7 @@ impl Introspection {
         let now = self.clock.monotonic();
         let entry = self
             .answers
+            .by_token
             .entry(hash)
             .or_insert_with_if(self.call(unverified), |known| known.until <= now)
             .await;
@@ -140,11 +158,11 @@ impl Introspection {
     }
 
     async fn call(&self, unverified: &str) -> Answered {
-        let verdict = match self.calls.try_acquire() {
+        let verdict = match self.answers.calls.try_acquire() {
             Ok(_permit) => {
                 let verdict = self.send(unverified).await;
                 let failed = matches!(verdict, Err(TokenError::IssuerUnavailable));
-                self.last.store(if failed { FAILED } else { ANSWERED }, Ordering::Relaxed);
+                self.answers.last.store(if failed { FAILED } else { ANSWERED }, Ordering::Relaxed);
                 verdict
             }
             Err(_) => Err(TokenError::IssuerUnavailable),
@@ -197,7 +215,7 @@ impl Introspection {
 
     /// By the last call that was made. Calls that were not, for too many were under way, say nothing about the issuer.
     pub(super) fn health(&self) -> KeyHealth {
-        match self.last.load(Ordering::Relaxed) {
+        match self.answers.last.load(Ordering::Relaxed) {
             UNUSED => KeyHealth::Unused,
             FAILED => KeyHealth::Unavailable,
             _ => KeyHealth::Good,
@@ -205,7 +223,7 @@ impl Introspection {
     }
 
     pub(super) fn forget(&self) {
-        self.answers.invalidate_all();
+        self.answers.by_token.invalidate_all();
     }
 }
 

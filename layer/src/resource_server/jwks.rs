@@ -66,9 +66,20 @@ pub enum KeyHealth {
 #[derive(Debug)]
 pub(super) struct RemoteKeys {
     shared: Arc<Shared>,
-    /// The fetch in flight. It is ours, not the request's that asked for it, so that a caller who hangs up cannot
-    /// keep us from learning of a rotation. Dropping it aborts the fetch.
-    fetch: Mutex<JoinSet<()>>,
+    fetch: Fetching,
+}
+
+/// The fetch in flight. It is ours, not the request's that asked for it, so that a caller who hangs up cannot
+/// keep us from learning of a rotation. Dropping the last aborts the fetch.
+type Fetching = Arc<Mutex<JoinSet<()>>>;
+
+/// What is known of one key set. Clones are the same: a fetch for one of them is for all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownKeys {
+    state: Arc<RwLock<State>>,
+    /// Held while a fetch runs: whoever waits for it waits for the answer.
+    flight: Arc<tokio::sync::Mutex<()>>,
+    fetch: Fetching,
 }
 
 #[derive(Debug)]
@@ -78,8 +89,7 @@ struct Shared {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     timing: JwksTiming,
-    state: RwLock<State>,
-    /// Held while a fetch runs: whoever waits for it waits for the answer.
+    state: Arc<RwLock<State>>,
     flight: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -133,16 +143,27 @@ impl RemoteKeys {
         clock: Arc<dyn Clock>,
         timing: JwksTiming,
     ) -> Self {
-        let shared = Shared {
-            place,
-            algorithms,
-            outbound,
-            clock,
-            timing,
-            state: RwLock::default(),
-            flight: Arc::default(),
-        };
-        Self { shared: Arc::new(shared), fetch: Mutex::default() }
+        let asked = (place, algorithms);
+        Self::going_on(KnownKeys::default(), asked, outbound, clock, timing)
+    }
+
+    /// The same with what is known already, of a set in the same place, read for the same algorithms, by the same clock.
+    pub(super) fn going_on(
+        known: KnownKeys,
+        (place, algorithms): (Place, Vec<Algorithm>),
+        outbound: Outbound,
+        clock: Arc<dyn Clock>,
+        timing: JwksTiming,
+    ) -> Self {
+        let KnownKeys { state, flight, fetch } = known;
+        let shared = Shared { place, algorithms, outbound, clock, timing, state, flight };
+        Self { shared: Arc::new(shared), fetch }
+    }
+
+    pub(super) fn known(&self) -> KnownKeys {
+        let Shared { state, flight, .. } = self.shared.as_ref();
+        let (state, flight) = (Arc::clone(state), Arc::clone(flight));
+        KnownKeys { state, flight, fetch: Arc::clone(&self.fetch) }
     }
 
     /// Checks one signature. Fetches the keys where they are missing, old, do not know the token's `kid`, or do not fit

@@ -67,6 +67,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod key;
+mod known;
 mod layer;
 mod local;
 mod metadata;

@@ -81,8 +81,8 @@ pub(super) async fn way(
     if session.has(&uri) {
         return done(id);
     }
-    if !server.era.ours.has_room(&session, &uri) {
-        return refused("too many resources are subscribed to: 100 in one session at most");
+    if let Some(full) = server.era.ours.is_full(&session, &uri) {
+        return refused(full);
     }
     if subscribe(server, who, (&session, uri.as_str())).await? {
         return done(id);
@@ -141,7 +141,8 @@ pub(in crate::upstream) async fn stream(
     };
     // Who subscribes again to what the server tells no more of is told so.
     session.keep(|uri| honored.resource_subscriptions.contains(uri));
-    let (stream, read) = Stream::new();
+    let (stream, mut read) = Stream::new();
+    read.is_for(&session, Arc::clone(&server.door.clock));
     stream.tells(heard, &session, server);
     session.listens_on(&stream);
     Ok(Ok(Incoming::from(read)))

@@ -85,10 +85,7 @@ impl Ours {
     /// `owner` is who takes the room.
     pub(super) fn begin(&self, id: &str, (owner, offers): (Vec<u8>, Offers), now: u64) {
         let mut all = self.all();
-        all.retain(|_, session| {
-            let (listens, used) = session.is_used();
-            listens || now.saturating_sub(used) < IDLE
-        });
+        all.retain(|_, session| !session.is_over(now));
         let own = all.values().filter(|session| session.owner == owner).count();
         let full = all.len() >= MOST;
         if own >= MOST_OF_ONE || full {
@@ -112,7 +109,11 @@ impl Ours {
 
     pub(super) fn of(&self, id: &str, now: u64) -> Option<Arc<Session>> {
         let session = Arc::clone(self.all().get(id)?);
-        session.used.store(now, Ordering::Relaxed);
+        if session.is_over(now) {
+            self.end(id);
+            return None;
+        }
+        session.is_used_at(now);
         Some(session)
     }
 
@@ -122,8 +123,8 @@ impl Ours {
         drop(ended);
     }
 
-    /// Whether a session may subscribe to one more.
-    pub(super) fn has_room(&self, session: &Session, uri: &str) -> bool {
+    /// Why a session may not subscribe to one more.
+    pub(super) fn is_full(&self, session: &Session, uri: &str) -> Option<&'static str> {
         let (mut all_bytes, mut own_bytes) = (uri.len(), uri.len());
         for other in self.all().values() {
             let bytes = other.kept().resources.iter().map(String::len).sum::<usize>();
@@ -132,9 +133,17 @@ impl Ours {
                 own_bytes = own_bytes.saturating_add(bytes);
             }
         }
-        session.kept().resources.len() < MOST_RESOURCES
-            && all_bytes <= MOST_BYTES
-            && own_bytes <= MOST_BYTES_OF_ONE
+        if session.kept().resources.len() >= MOST_RESOURCES {
+            return Some("too many resources are subscribed to: 100 in one session at most");
+        }
+        if own_bytes > MOST_BYTES_OF_ONE {
+            return Some(
+                "the URIs that are subscribed to are too long: 1 MiB in all sessions of one person at most",
+            );
+        }
+        (all_bytes > MOST_BYTES).then_some(
+            "the URIs that are subscribed to are too long: there is room for 16 MiB in the sessions of all",
+        )
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Session>>> {
@@ -196,6 +205,17 @@ impl Session {
         (self.stream().is_some(), self.used.load(Ordering::Relaxed))
     }
 
+    /// Its client did something, be it that it went away.
+    pub(super) fn is_used_at(&self, now: u64) {
+        self.used.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// Whether it was idle for too long, be it that nobody has tidied up since.
+    fn is_over(&self, now: u64) -> bool {
+        let (listens, used) = self.is_used();
+        !listens && now.saturating_sub(used) >= IDLE
+    }
+
     /// What its client listens on now.
     pub(super) fn stream(&self) -> Option<Arc<Stream>> {
         self.kept().stream.upgrade()
@@ -225,6 +245,11 @@ impl Drop for Session {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use crate::guard::millis;
+    use crate::time::{Clock as _, FixedClock, Timestamp};
+
     use super::*;
 
     fn begin(ours: &Ours, id: &str, owner: &str, now: u64) {
@@ -251,8 +276,42 @@ mod tests {
         begin(&ours, "gone", "ada", 0);
         begin(&ours, "used", "ada", 0);
         ours.of("used", 1).unwrap();
-        begin(&ours, "next", "eve", IDLE);
-        assert!(ours.of("gone", IDLE).is_none() && ours.of("used", IDLE).is_some());
+        assert!(ours.of("gone", IDLE - 1).is_some(), "the hour is not over");
+        assert!(ours.of("gone", 2 * IDLE - 1).is_none(), "though nobody begins another");
+        assert!(ours.of("gone", 2 * IDLE - 1).is_none() && !ours.all().contains_key("gone"));
+        begin(&ours, "next", "eve", IDLE + 1);
+        assert!(!ours.all().contains_key("used"), "nobody asked for it");
+    }
+
+    #[test]
+    fn a_session_on_which_somebody_listens_is_not_over() {
+        let ours = Ours::default();
+        begin(&ours, "listens", "ada", 0);
+        let (stream, read) = Stream::new();
+        ours.of("listens", 0).unwrap().listens_on(&stream);
+        assert!(ours.of("listens", 2 * IDLE).is_some());
+        drop((stream, read));
+        assert!(ours.of("listens", 4 * IDLE).is_none());
+    }
+
+    /// Its hour begins when nobody listens any more: who comes back after an interruption goes on.
+    #[test]
+    fn a_session_is_over_an_hour_after_its_client_stopped_to_listen() {
+        let clock = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
+        let now = || millis(clock.monotonic());
+        let ours = Ours::default();
+        begin(&ours, "listens", "ada", now());
+        let (stream, mut read) = Stream::new();
+        let session = ours.of("listens", now()).unwrap();
+        session.listens_on(&stream);
+        read.is_for(&session, Arc::clone(&clock) as _);
+        drop((stream, session));
+        clock.advance(Duration::from_millis(3 * IDLE));
+        drop(read);
+        clock.advance(Duration::from_millis(IDLE - 1));
+        assert!(!ours.all()["listens"].is_over(now()));
+        clock.advance(Duration::from_millis(1));
+        assert!(ours.of("listens", now()).is_none());
     }
 
     #[test]
@@ -294,15 +353,19 @@ mod tests {
         }
         let (one, other) = (ours.of("a", 0).unwrap(), ours.of("b", 0).unwrap());
         for number in 0..MOST_RESOURCES {
-            assert!(ours.has_room(&one, "city:next"), "{number}");
+            assert_eq!(ours.is_full(&one, "city:next"), None, "{number}");
             one.add(&format!("city:{number}"));
         }
-        assert!(!ours.has_room(&one, "city:next"));
-        assert!(ours.has_room(&other, "city:next"), "each session has its own");
+        assert!(ours.is_full(&one, "city:next").unwrap().contains("100 in one session"));
+        assert_eq!(ours.is_full(&other, "city:next"), None, "each session has its own");
         one.add(&"x".repeat(MOST_BYTES_OF_ONE));
-        assert!(!ours.has_room(&other, "city:next"), "the bytes are the person's");
+        let full = ours.is_full(&other, "city:next").unwrap();
+        assert!(full.contains("1 MiB in all sessions of one person"), "the bytes are the person's");
         begin(&ours, "eve", "eve", 0);
-        assert!(ours.has_room(&ours.of("eve", 0).unwrap(), "city:next"));
+        let eve = ours.of("eve", 0).unwrap();
+        assert_eq!(ours.is_full(&eve, "city:next"), None);
+        other.add(&"x".repeat(MOST_BYTES - MOST_BYTES_OF_ONE));
+        assert!(ours.is_full(&eve, "city:next").unwrap().contains("16 MiB"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! request: the stream of the one before is read on for a moment, so that nothing is lost between the two, and then left. A
 //! change may be told twice; what is told is that something changed, and nothing else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
@@ -18,6 +18,8 @@ use super::Filter;
 use super::ask::{Answer, LONGEST, new_request, read, send};
 use super::message::{META, Members, SUBSCRIPTION, request};
 use super::ours::Session;
+use crate::guard::millis;
+use crate::time::Clock;
 use crate::upstream::events::Events;
 use crate::upstream::fault::Fault;
 use crate::upstream::incoming::Incoming;
@@ -55,6 +57,8 @@ struct Reading {
 pub(in crate::upstream) struct Read {
     messages: mpsc::Receiver<Bytes>,
     stream: Arc<Stream>,
+    /// Whose it is, and what tells when it ends.
+    of: Option<(Weak<Session>, Arc<dyn Clock>)>,
 }
 
 /// An answer to `subscriptions/listen`.
@@ -142,7 +146,7 @@ impl Stream {
         let (sender, messages) = mpsc::channel(WAITING);
         let over = CancellationToken::new();
         let stream = Arc::new(Self { messages: sender, over, reading: Mutex::default() });
-        let read = Read { messages, stream: Arc::clone(&stream) };
+        let read = Read { messages, stream: Arc::clone(&stream), of: None };
         (stream, read)
     }
 
@@ -174,7 +178,7 @@ impl Stream {
 
 struct Tells {
     heard: Heard,
-    session: std::sync::Weak<Session>,
+    session: Weak<Session>,
     messages: mpsc::Sender<Bytes>,
 }
 
@@ -224,6 +228,11 @@ fn told(session: &Session, data: &Bytes) -> Option<Bytes> {
 }
 
 impl Read {
+    /// The session's client is there for as long as this is.
+    pub(super) fn is_for(&mut self, session: &Arc<Session>, clock: Arc<dyn Clock>) {
+        self.of = Some((Arc::downgrade(session), clock));
+    }
+
     /// The next message; `None` at the end, or where none comes within `limit`.
     pub(in crate::upstream) async fn next(&mut self, limit: Duration) -> Option<Bytes> {
         let next = async {
@@ -234,5 +243,14 @@ impl Read {
             }
         };
         tokio::time::timeout(limit, next).await.ok().flatten()
+    }
+}
+
+impl Drop for Read {
+    fn drop(&mut self) {
+        let Some((session, clock)) = self.of.take() else { return };
+        if let Some(session) = session.upgrade() {
+            session.is_used_at(millis(clock.monotonic()));
+        }
     }
 }

@@ -176,6 +176,46 @@ async fn a_child_of_the_new_revision_has_streams() {
     assert!(text(&product.send(call).await).parse::<u32>().is_ok());
 }
 
+// MCP 2026-07-28 patterns/mrtr
+#[tokio::test]
+async fn a_child_asks_a_new_client_for_input_and_hears_what_its_retry_brings() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("lines");
+    let path = log.display().to_string();
+    let product = start_in(directory, &[("MODE", "modern"), ("LOG", &path)], "").await;
+    let token = token(&product, &READ);
+    let call =
+        |params: &Value| mcp(Wire::Modern, Some(&token), "tools/call", params.clone()).path(PATH);
+    let mut params = json!({ "name": "get_asked", "arguments": {} });
+    let required = product.send(call(&params)).await.json()["result"].clone();
+    let question =
+        json!({ "mode": "form", "message": "Who?", "requestedSchema": { "type": "object" } });
+    let question = json!({ "who": { "method": "elicitation/create", "params": question } });
+    let state = "of the child";
+    let wanted =
+        json!({ "resultType": "input_required", "inputRequests": question, "requestState": state });
+    assert_eq!(required, wanted, "as it is");
+    let answered = json!({ "who": { "action": "accept", "content": { "name": "Ada" } } });
+    params["inputResponses"] = answered.clone();
+    params["requestState"] = required["requestState"].clone();
+    assert_eq!(text(&product.send(call(&params)).await), "heard");
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let told: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let told = &told["params"];
+    assert_eq!((&told["inputResponses"], &told["requestState"]), (&answered, &json!(state)));
+}
+
+#[tokio::test]
+async fn an_old_client_is_told_that_it_cannot_be_asked_what_a_child_wants_to_know() {
+    let product = start(&[("MODE", "modern")], "").await;
+    let called = ask(&product, "tools/call", json!({ "name": "get_asked", "arguments": {} })).await;
+    let result = called.json()["result"].clone();
+    assert_eq!(result["isError"], true, "{result}");
+    let code = &result["structuredContent"]["error"]["code"];
+    assert_eq!(*code, "bad_request.unsupported_operation", "{result}");
+    assert!(!called.body.contains("of the child"), "what only its next call would bring back");
+}
+
 /// An old client listens to it in a session of the broker's.
 #[tokio::test]
 async fn an_old_client_is_told_of_the_lists_of_a_child_of_the_new_revision() {

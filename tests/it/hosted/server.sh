@@ -50,6 +50,12 @@ call() {
       IFS= read -r line
       id=$asked
       case $line in *'"id":"q"'*-32601*) text refused ;; *) text wrong ;; esac ;;
+    # Of the new era alone.
+    *'"get_asked"'*)
+      case $line in
+        *'"inputResponses"'*) text heard ;;
+        *) answer '{"resultType":"input_required","inputRequests":{"who":{"method":"elicitation/create","params":{"mode":"form","message":"Who?","requestedSchema":{"type":"object"}}}},"requestState":"of the child"}' ;;
+      esac ;;
     *'"get_first"'*)
       first=$id
       IFS= read -r line; id_of; text second
