@@ -276,7 +276,7 @@ mod tests {
         serde_json::from_slice(&document(&settings(registration))).unwrap()
     }
 
-    // RFC 8414 §3.2 — N75
+    // RFC 8414 §3.2 — N75, AS-3
     #[test]
     fn nothing_is_null_and_the_issuer_has_no_trailing_slash() {
         for registration in [Registration::Off, Registration::Limited, Registration::Token] {
@@ -303,13 +303,23 @@ mod tests {
         assert!(asking.contains(&"Bearer".into()) && !asking.contains(&"none".into()));
     }
 
+    // RFC 8414 §2, MCP 2026-07-28 authorization §Authorization Code Protection — AS-4, AS-6, AS-11, AS-15, AS-28
     #[test]
     fn clients_find_what_they_look_for_before_they_begin() {
         let document = published(Registration::Limited);
         assert_eq!(document["code_challenge_methods_supported"], serde_json::json!(["S256"]));
+        assert_eq!(document["authorization_endpoint"], "https://b.example/base/authorize");
         assert_eq!(document["token_endpoint"], "https://b.example/base/token");
+        assert_eq!(document["response_types_supported"], serde_json::json!(["code"]));
+        let has =
+            |name: &str, value: &str| document[name].as_array().unwrap().contains(&value.into());
+        assert!(has("grant_types_supported", "authorization_code"));
+        assert!(has("grant_types_supported", "refresh_token"));
+        for method in ["none", "client_secret_basic", "client_secret_post"] {
+            assert!(has("token_endpoint_auth_methods_supported", method), "{method}");
+        }
         assert_eq!(document["authorization_response_iss_parameter_supported"], true);
-        let scopes = document["scopes_supported"].as_array().unwrap();
-        assert!(scopes.contains(&"offline_access".into()) && scopes.contains(&"graph:read".into()));
+        assert_eq!(document["client_id_metadata_document_supported"], true);
+        assert!(has("scopes_supported", "offline_access") && has("scopes_supported", "graph:read"));
     }
 }

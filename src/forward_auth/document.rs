@@ -1,6 +1,7 @@
 //! `/.well-known/oauth-protected-resource/{server_id}` (RFC 9728): a registered server's metadata, at our address.
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Response, header};
 
@@ -17,9 +18,10 @@ use super::servers::NotServed;
 /// `404` for a server that is not registered, `503` where the store is away.
 pub(super) async fn document(
     State(gate): State<ForwardAuth>,
-    Path(server_id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response<Body> {
+    let Ok(Path(server_id)) = path else { return answer::not_served(&NotServed::Unknown) };
     let row = match gate.row(&server_id).await {
         Ok(row) => row,
         Err(why) => return answer::not_served(&why),

@@ -92,6 +92,7 @@ fn endpoint(path: &str) -> Option<&'static str> {
         ("/api/", "/api"),
         ("/metrics", "/metrics"),
     ];
+    let path = path.strip_suffix('/').unwrap_or(path);
     let below = || KNOWN.into_iter().find(|(part, _)| path.contains(part)).map(|(_, name)| name);
     if path.ends_with("/mcp") && !path.contains("/servers/") { Some("/mcp") } else { below() }
 }
@@ -117,5 +118,26 @@ const fn failure(error: TokenError) -> TokenFailure {
         TokenError::ProofNeedsNonce => TokenFailure::ProofNeedsNonce,
         TokenError::NotBound => TokenFailure::NotBound,
         TokenError::WrongCertificate => TokenFailure::WrongCertificate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_said_by_its_name_with_a_last_slash_and_below_a_path_too() {
+        for (path, said) in [
+            ("/mcp", "/mcp"),
+            ("/mcp/", "/mcp"),
+            ("/broker/mcp/", "/mcp"),
+            ("/servers/CANARY/mcp", "/servers/{id}/mcp"),
+            ("/servers/CANARY/mcp/", "/servers/{id}/mcp"),
+            ("/api/v1/users/CANARY", "/api"),
+            ("/metrics", "/metrics"),
+        ] {
+            assert_eq!(endpoint(path), Some(said), "{path}");
+        }
+        assert_eq!(endpoint("/CANARY"), None);
     }
 }

@@ -22,6 +22,11 @@ impl BasePath {
         Self(path.trim_end_matches('/').into())
     }
 
+    /// A path of ours as clients write it.
+    pub(super) fn before(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
     /// The request as it would be without the path. Nothing but the path of its target changes.
     pub(super) fn strip(&self, mut request: Request) -> Request {
         if let Some(uri) = self.stripped(request.uri()) {

@@ -36,6 +36,7 @@ pub(super) fn endpoint(path: &str) -> &'static str {
         ("/console", "/console"),
         ("/.well-known/", "/.well-known/*"),
     ];
+    let path = if path == "/mcp/" { "/mcp" } else { path };
     let exact = EXACT.into_iter().find(|known| *known == path);
     let below = || BELOW.into_iter().find(|(prefix, _)| path.starts_with(prefix));
     exact.or_else(|| below().map(|(_, name)| name)).unwrap_or("other")
@@ -58,9 +59,10 @@ mod tests {
 
     #[test]
     fn a_callers_text_is_never_a_name() {
-        for path in ["/", "/MCP", "/mcp/", "/tokens", "/CANARY", "/servers", "//mcp"] {
+        for path in ["/", "/MCP", "/mcp/x", "/mcp//", "/tokens", "/CANARY", "/servers", "//mcp"] {
             assert_eq!(endpoint(path), "other", "{path}");
         }
+        assert_eq!(endpoint("/mcp/"), "/mcp");
         assert_eq!(endpoint("/servers/CANARY/mcp"), "/servers/{id}/mcp");
         assert_eq!(endpoint("/api/v1/users/CANARY"), "/api");
         assert_eq!(endpoint("/login/link/CANARY"), "/login/*");

@@ -172,7 +172,7 @@ fn not_decoded() -> Response<Body> {
 impl Inner {
     fn direct(&self, request: &Request) -> Option<McpEndpoint> {
         let path = request.uri().path();
-        let ours = path == "/mcp";
+        let ours = is_ours(path);
         let direct = (ours || is_of_a_server(path))
             && *request.method() != Method::OPTIONS
             && !request.headers().contains_key(header::ORIGIN)
@@ -186,6 +186,12 @@ impl Inner {
             self.servers.choose(request)?.at(path)
         }
     }
+}
+
+/// The broker's own endpoint, also as people write it with a last slash. The path stays as it came: proofs are about it
+/// (RFC 9449 §4.3).
+fn is_ours(path: &str) -> bool {
+    matches!(path, "/mcp" | "/mcp/")
 }
 
 /// RFC 6797 §6.1: a year, and for this host alone, for we know nothing of others below it.

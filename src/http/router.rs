@@ -21,7 +21,7 @@ use super::base_path::BasePath;
 use super::by_host::{ByHost, Handler, host, is_named, names_one_host};
 use super::health::{Health, health, ready};
 use super::origin::{AllowedOrigins, check_origin, public_cors};
-use super::problem::{method_not_allowed, not_found, problem};
+use super::problem::{self, method_not_allowed, not_found, problem};
 use super::servers::{ServerDocuments, ServerEndpoints};
 use super::traced::Traced;
 
@@ -73,6 +73,7 @@ pub(super) fn router(
     servers: ByHost<ServerEndpoints>,
 ) -> Router {
     let Routes {
+        base,
         health: handles,
         origins,
         endpoints,
@@ -93,25 +94,32 @@ pub(super) fn router(
 
     let public = Router::new()
         .route_service("/.well-known/oauth-protected-resource", metadata.clone())
-        .route_service("/.well-known/oauth-protected-resource/mcp", metadata)
-        .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind)
+        .route_service("/.well-known/oauth-protected-resource/mcp", metadata.clone())
+        .route_service("/.well-known/oauth-protected-resource/mcp/", metadata)
+        .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp", behind.clone())
+        .route_service("/.well-known/oauth-protected-resource/servers/{id}/mcp/", behind)
         .merge(authorization_server.layer(from_fn_with_state(named, only_of_servers_here)))
         // Before the layer: it answers preflights, and would not stand around what is set after it.
         .method_not_allowed_fallback(method_not_allowed)
         .layer(public_cors());
-    let guarded = Router::new().route_service("/mcp", mcp);
-    let guarded = guarded.route_service("/servers/{id}/mcp", servers).layer(
-        ServiceBuilder::new()
-            .layer(origins.cors()) // answers preflights, which carry no token
-            .layer(from_fn_with_state(origins.clone(), check_origin)), // before any token work (TR-2)
-    );
+    // With a last slash, too: people paste it, and clients do not show what a 404 says.
+    let guarded = Router::new()
+        .route_service("/mcp", mcp.clone())
+        .route_service("/mcp/", mcp)
+        .route_service("/servers/{id}/mcp", servers.clone())
+        .route_service("/servers/{id}/mcp/", servers)
+        .layer(
+            ServiceBuilder::new()
+                .layer(origins.cors()) // answers preflights, which carry no token
+                .layer(from_fn_with_state(origins.clone(), check_origin)), // before any token work (TR-2)
+        );
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready).with_state(handles))
         .merge(public)
         .merge(guarded)
         .merge(pages)
-        .fallback(move |request: Request| nothing_here(lost, request))
+        .fallback(move |request: Request| nothing_here(lost, base, request))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(known, check_host))
         .layer(from_fn_with_state(longest, catch_slow_handlers))
@@ -119,7 +127,7 @@ pub(super) fn router(
 }
 
 /// A person who came by a browser sees a page. What programs look for, they may look for with any `Accept` (N75).
-async fn nothing_here(lost: Option<Router>, request: Request) -> Response<Body> {
+async fn nothing_here(lost: Option<Router>, base: BasePath, request: Request) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
     let reading = matches!(*method, Method::GET | Method::HEAD);
     let for_programs = path.contains("/.well-known/") || path.starts_with("/api/");
@@ -130,7 +138,7 @@ async fn nothing_here(lost: Option<Router>, request: Request) -> Response<Body> 
                 Err(never) => match never {},
             }
         }
-        Some(_) | None => not_found().await,
+        Some(_) | None => problem::nothing_here(&base),
     }
 }
 

@@ -56,13 +56,14 @@ impl ServerEndpoints {
         Self { settled: Arc::new(settled), registered }
     }
 
-    /// The server of `/servers/{id}/mcp`.
+    /// The server of `/servers/{id}/mcp`, also with a last slash.
     pub(super) fn at(&self, path: &str) -> Option<Endpoint> {
         Some(self.of(path)?.endpoint)
     }
 
     fn of(&self, path: &str) -> Option<ServerEndpoint> {
-        let id = path.strip_prefix("/servers/")?.strip_suffix("/mcp")?;
+        let path = path.strip_prefix("/servers/")?;
+        let id = path.strip_suffix('/').unwrap_or(path).strip_suffix("/mcp")?;
         self.settled.get(id).cloned().or_else(|| self.registered.get(id))
     }
 }

@@ -65,7 +65,7 @@ fn loopback_with_port_0_is_not_registered() {
     }
 }
 
-// RFC 9700 §4.1.3, RFC 3986 §6.2.1 — N2, N3, N4
+// RFC 9700 §4.1.3, RFC 3986 §6.2.1 — N2, N3, N4, AS-8
 #[test]
 fn everything_else_is_compared_byte_for_byte() {
     let ours = registered("https://client.example/cb");

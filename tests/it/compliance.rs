@@ -23,13 +23,16 @@ const HEAD: &str = "\
 
 # Compliance
 
-Which test holds which rule. Each is meant to fail when what it names is taken out; not each was seen to. Numbers such as N12, RS-21 or TR-6 are those of our own lists
+Which test holds which rule. Each is meant to fail when what it names is taken out; not each was seen to. Numbers such as N12, RS-21, AS-8 or TR-6 are those of our own lists
 of attacks and of requirements. The official MCP conformance suites (server, client and authorization server), oauth4webapi, the MCP TypeScript clients, node
 oidc-provider, msal, the Graph and Connect clients are asked beside these tests, by `scripts/conformance`, `scripts/conformance-client`, `scripts/authorization/run`, `scripts/clients` and
 `scripts/oracles/run`.
 
 N15 to N20, N27 and N59 ask for an error by redirect. A client that an administrator set up gets it, and an app on the person's own computer; one that registered
 itself, or is known by its document only, and has its answers sent to a remote host gets a page with a button instead (RFC 9700 §4.11.2), `prompt=none` included.
+
+AS-18 lets the URL that is a client's id name a port: here that is for the hosts of `authorization_server.client_metadata_private` alone. AS-21 wants no failure kept: one is
+remembered for half a minute, so that nobody has the broker ask a host again and again.
 ";
 
 #[test]
@@ -152,11 +155,12 @@ fn numbered(rule: &str, prefix: &str) -> Vec<u32> {
     rows
 }
 
-/// The last rows of the lists of what a resource server and its transport must do, and against confused deputies.
-const REQUIRED: [(&str, u32); 3] = [("RS-", 33), ("TR-", 27), ("CD-", 6)];
+/// The last rows of the lists of what a resource server, its transport and its authorization server must do, and against
+/// confused deputies.
+const REQUIRED: [(&str, u32); 4] = [("RS-", 33), ("TR-", 27), ("AS-", 31), ("CD-", 6)];
 
 #[test]
-fn each_requirement_on_the_endpoint_has_a_test() {
+fn each_requirement_has_a_test() {
     let found = collect();
     for (prefix, last) in REQUIRED {
         let tested: Vec<u32> = found.keys().flat_map(|rule| numbered(rule, prefix)).collect();

@@ -24,6 +24,7 @@ mod gateways;
 mod graph_credentials;
 mod graph_tool;
 mod http2;
+mod last_slash;
 mod limits;
 mod limits_named;
 mod limits_places;

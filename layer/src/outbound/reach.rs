@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    // CIMD draft §6 — N95
+    // CIMD draft §6 — N95, AS-20
     #[test]
     fn a_name_with_one_private_address_among_public_ones_is_refused() {
         let reach = Reach { allowed: Vec::new() };

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -54,17 +55,24 @@ async fn by_form(
     address: Option<Extension<ClientAddress>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let form = match query {
-        Some(query) if !query.is_empty() => {
+    let form = match (&query, &body) {
+        (_, Err(_)) => Err(Fault::MalformedRequest("the form is too large, or did not come whole")),
+        (Some(query), _) if !query.is_empty() => {
             Err(Fault::MalformedRequest("the parameters belong into the form alone"))
         }
-        _ => Form::parse(&headers, &body)
+        (_, Ok(body)) => Form::parse(&headers, body)
             .map_err(|_| Fault::MalformedRequest("the form cannot be read"))
-            .and_then(|_| read(&body)),
+            .and_then(|_| read(body)),
     };
-    answer(&server, from(address), &headers, form).await
+    let mut page = answer(&server, from(address), &headers, form).await;
+    if let Err(unread) = body
+        && page.status() == StatusCode::BAD_REQUEST
+    {
+        *page.status_mut() = unread.status();
+    }
+    page
 }
 
 fn from(address: Option<Extension<ClientAddress>>) -> Option<IpAddr> {
@@ -177,10 +185,14 @@ async fn without_a_page(
         refused,
     };
     let person = session::current(server, headers).await.map_err(Fault::Store)?;
-    // Where nobody can be asked, a log-in of this very second is no stronger for it.
-    let fits = |person: &Person| !pending.wants_new_login(person) && pending.is_met_by(person);
-    let person = person.filter(fits);
     let person = person.ok_or_else(|| refuse(Refused::LoginRequired))?;
+    if !pending.means(&person) {
+        return Err(refuse(Refused::OtherPerson));
+    }
+    // Where nobody can be asked, a log-in of this very second is no stronger for it.
+    if pending.wants_new_login(&person) || !pending.is_met_by(&person) {
+        return Err(refuse(Refused::NewLoginRequired));
+    }
     let offered = offer(server, pending, &person).await.map_err(Fault::Store)?;
     // An answer to an app on somebody's computer is never given without asking (N102).
     let certain =

@@ -25,6 +25,8 @@ pub(super) enum Refused {
     NotPushed,
     /// OIDC Core §3.1.2.6
     LoginRequired,
+    /// Somebody is logged in, and not as was asked for: too long ago, or not strongly enough (OIDC Core §3.1.2.6).
+    NewLoginRequired,
     /// Who logged in is not whom the client means (OIDC Core §3.1.2.2).
     OtherPerson,
     /// OIDC Core §3.1.2.6
@@ -45,7 +47,7 @@ impl Refused {
             Self::InvalidTarget(_) => "invalid_target",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
-            Self::LoginRequired | Self::OtherPerson => "login_required",
+            Self::LoginRequired | Self::NewLoginRequired | Self::OtherPerson => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::UnmetAuthentication => "unmet_authentication_requirements",
             Self::Denied => "access_denied",
@@ -68,6 +70,7 @@ impl Refused {
                 "this client pushes its authorization requests to the pushed authorization request endpoint"
             }
             Self::LoginRequired => "nobody is logged in and no page may be shown",
+            Self::NewLoginRequired => "another login is needed and no page may be shown",
             Self::OtherPerson => "who is logged in is not whom id_token_hint is about",
             Self::ConsentRequired => "consent is needed and no page may be shown",
             Self::UnmetAuthentication => "the login is of no kind that acr_values asks for",
@@ -151,6 +154,8 @@ mod tests {
             Refused::UnsupportedResponseType,
             Refused::UnauthorizedClient,
             Refused::LoginRequired,
+            Refused::NewLoginRequired,
+            Refused::OtherPerson,
             Refused::ConsentRequired,
             Refused::Denied,
             Refused::UnmetAuthentication,

@@ -272,7 +272,7 @@ fn hinted(
     if hint.typ != "jwt" || hint.issuer != server.settings.issuer.as_str() {
         return Err(NONE);
     }
-    if prompt(form)?.none { Err(Refused::LoginRequired) } else { Ok(None) }
+    if prompt(form)?.none { Err(Refused::NewLoginRequired) } else { Ok(None) }
 }
 
 /// RFC 9449 §10. Where no token is bound to any key, the parameter is one of those that are not known (RFC 6749 §3.1).

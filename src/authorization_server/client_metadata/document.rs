@@ -115,7 +115,14 @@ mod tests {
         assert_eq!(document.metadata.auth_methods(), [AuthMethod::None]);
     }
 
-    // CIMD §4.1 — N98
+    /// Some libraries write every member that they know.
+    #[test]
+    fn a_member_that_is_null_is_one_that_is_not_there() {
+        let document = read(r#","client_secret":null,"client_secret_expires_at":null,"jwks":null"#);
+        assert_eq!(document.unwrap().metadata.auth_methods(), [AuthMethod::None]);
+    }
+
+    // CIMD §4.1 — N98, AS-19
     #[test]
     fn secrets_and_private_keys_are_refused() {
         for (members, error) in [
@@ -132,7 +139,7 @@ mod tests {
         }
     }
 
-    // CIMD §4 — N97
+    // CIMD §4 — N97, AS-17
     #[test]
     fn the_document_names_its_own_url_byte_for_byte() {
         for other in [
@@ -149,6 +156,26 @@ mod tests {
         assert_eq!(read(r#","client_name":"B""#).unwrap_err(), InvalidDocument::Json);
         assert!(read(r#","client_id":"https://app.example/client""#).is_err());
         assert_eq!(parse(URL, b"\xef\xbb\xbf{}").unwrap_err(), InvalidDocument::Json);
+    }
+
+    // CIMD §4 — N97, AS-17
+    #[test]
+    fn a_document_says_who_its_client_is_and_where_it_is_answered() {
+        for (missing, error) in [
+            (
+                r#""client_name":"App","redirect_uris":["http://127.0.0.1/cb"]"#,
+                InvalidDocument::OtherClientId,
+            ),
+            (r#""client_id":"%","redirect_uris":["http://127.0.0.1/cb"]"#, InvalidDocument::Name),
+            (
+                r#""client_id":"%","client_name":" ","redirect_uris":["http://127.0.0.1/cb"]"#,
+                InvalidDocument::Name,
+            ),
+            (r#""client_id":"%","client_name":"App""#, InvalidDocument::RedirectUri),
+        ] {
+            let document = format!("{{{}}}", missing.replace('%', URL));
+            assert_eq!(parse(URL, document.as_bytes()).unwrap_err(), error, "{missing}");
+        }
     }
 
     #[test]

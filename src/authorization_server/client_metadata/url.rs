@@ -32,6 +32,7 @@ mod tests {
         parse(text, &own, &outbound).is_some()
     }
 
+    // CIMD §3 — AS-18
     #[test]
     fn real_ids_are_accepted() {
         for id in [
@@ -43,7 +44,7 @@ mod tests {
         }
     }
 
-    // CIMD §3, §6 — N94, N97
+    // CIMD §3, §6 — N94, N97, AS-18
     #[test]
     fn everything_else_is_no_client_id() {
         for id in [

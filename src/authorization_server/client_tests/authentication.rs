@@ -24,7 +24,7 @@ fn refused(result: &Result<Client, OAuthError>) -> (StatusCode, String) {
     (error.status(), format!("{}: {}", error.code(), error.description()))
 }
 
-// RFC 6749 §2.3.1 — N41
+// RFC 6749 §2.3.1 — N41, AS-29
 #[tokio::test]
 async fn a_secret_may_come_by_basic_or_in_the_form() {
     let site = Site::new().await;
@@ -277,6 +277,26 @@ pub(super) async fn publishes(site: &Site, id: &str, keys: &str) {
         gone_at: None,
     };
     site.store.put_metadata_document(&row).await.unwrap();
+}
+
+// MCP 2026-07-28 client-registration §Client ID Metadata Documents — AS-23
+#[tokio::test]
+async fn a_client_whose_document_names_keys_must_use_them() {
+    let (site, signer) = (Site::new().await, Signer::new());
+    let host = FakeHttp::start(vec![Act::json(200, &signer.jwks().to_string())]).await;
+    let id = "http://127.0.0.1:9/client";
+    publishes(&site, id, &format!("{}jwks", host.origin)).await;
+    for form in [&[("client_id", id)][..], &[("client_id", id), ("client_secret", "x")]] {
+        let nobody = site.authenticate(None, form).await;
+        assert_eq!(refused(&nobody).0, StatusCode::UNAUTHORIZED, "{form:?}");
+    }
+    let mut theirs = claims();
+    (theirs["iss"], theirs["sub"]) = (json!(id), json!(id));
+    let known = present(&site, &signer.sign(&theirs)).await;
+    assert_eq!(known.unwrap().id().as_str(), id);
+    theirs["jti"] = json!("another");
+    let of_another_key = present(&site, &Signer::new().sign(&theirs)).await;
+    assert_eq!(refused(&of_another_key).0, StatusCode::UNAUTHORIZED);
 }
 
 // CIMD §6 — N101

@@ -31,12 +31,14 @@ async fn host(mut acts: Vec<Act>) -> (FakeHttp, String) {
     (host, url)
 }
 
+// MCP 2026-07-28 client-registration §Client ID Metadata Documents — AS-15 to AS-17
 #[tokio::test]
 async fn a_document_makes_a_public_client_and_is_kept_while_fresh() {
     let (site, (host, url)) = (Site::new().await, host(vec![Act::Close]).await);
     let client = site.find(&url).await.unwrap();
     assert!(client.is_public() && !client.is_trusted());
     assert!(client.allows_redirect("http://127.0.0.1:49152/cb"));
+    assert!(!client.allows_redirect("http://127.0.0.1:49152/other"), "not in its document");
     assert_eq!(client.grant_types(), ["authorization_code", "refresh_token"]);
     assert_eq!((client.name(), client.host().as_deref()), (Some("App"), Some("127.0.0.1")));
     assert!(site.find(&url).await.is_ok());
@@ -65,7 +67,7 @@ async fn what_the_operators_own_calls_may_reach_no_client_may_name() {
     assert!(matches!(site.find(url).await, Err(ClientError::Unknown)));
 }
 
-// CIMD §4 — N96
+// CIMD §4 — N96, AS-19
 #[tokio::test]
 async fn a_redirect_is_never_followed() {
     for status in [301, 302, 303, 307, 308] {
@@ -78,7 +80,7 @@ async fn a_redirect_is_never_followed() {
     }
 }
 
-// CIMD §3, §4 — N97
+// CIMD §3, §4 — N97, AS-17, AS-19, AS-20
 #[tokio::test]
 async fn what_is_not_a_small_json_document_is_refused() {
     let big = format!(r#"{{"client_name":"{}"}}"#, "x".repeat(11_000));
@@ -96,6 +98,8 @@ async fn what_is_not_a_small_json_document_is_refused() {
             r#"{"client_id":"https://other.example/x","client_name":"A","redirect_uris":["http://127.0.0.1/"]}"#,
         ),
         Act::Close,
+        Act::json(201, DOCUMENT),
+        Act::json(206, DOCUMENT),
         Act::json(500, DOCUMENT),
     ] {
         let (site, host) = (Site::new().await, FakeHttp::start(vec![act.clone()]).await);
@@ -104,7 +108,7 @@ async fn what_is_not_a_small_json_document_is_refused() {
     }
 }
 
-// CIMD §6 — N94
+// CIMD §6 — N94, AS-20
 #[tokio::test]
 async fn hosts_that_no_operator_allowed_are_not_asked() {
     let site = Site::new().await;
@@ -120,6 +124,7 @@ async fn hosts_that_no_operator_allowed_are_not_asked() {
     }
 }
 
+// MCP 2026-07-28 client-registration §Trust Policies — AS-22
 #[tokio::test]
 async fn modes_off_and_list_are_kept() {
     let (host, url) = host(vec![]).await;
@@ -168,7 +173,7 @@ async fn last_known_good_serves_for_a_day_of_outage() {
     assert!(matches!(site.find(&url).await, Err(ClientError::Document(_))));
 }
 
-// CIMD §6 — N99
+// CIMD §6 — N99, AS-21
 #[tokio::test]
 async fn a_document_that_turned_bad_is_not_replaced_by_the_last_good_one() {
     let (site, (_host, url)) = (Site::new().await, host(vec![Act::json(200, "{}")]).await);
@@ -202,6 +207,7 @@ async fn at_the_token_endpoint_a_client_whose_document_is_wrong_or_missing_is_re
     }
 }
 
+// MCP 2026-07-28 client-registration §Client ID Metadata Documents — AS-21
 #[tokio::test]
 async fn an_unchanged_document_is_confirmed_by_its_etag() {
     let first =
@@ -213,6 +219,29 @@ async fn an_unchanged_document_is_confirmed_by_its_etag() {
     let after = site.find(&url).await.unwrap();
     assert_eq!(before.digest(), after.digest());
     assert!(host.requests()[1].contains("if-none-match: \"v1\""));
+}
+
+// RFC 9111 §5.2.2.1, MCP 2026-07-28 client-registration §Client ID Metadata Documents — AS-21
+#[tokio::test]
+async fn a_document_is_kept_for_as_long_as_its_host_says_within_our_bounds() {
+    for (said, seconds) in [
+        ("public, max-age=7200", 7200),
+        ("no-store", 300),
+        ("max-age=1", 300),
+        ("max-age=999999", 86_400),
+    ] {
+        let headers: &'static str =
+            format!("content-type: application/json\r\ncache-control: {said}\r\n").leak();
+        let host = FakeHttp::start(vec![Act::Answer(200, headers, DOCUMENT.into()); 2]).await;
+        let (site, url) = (Site::new().await, format!("{}client", host.origin));
+        assert!(site.find(&url).await.is_ok());
+        site.clock.advance(Duration::from_secs(seconds - 1));
+        assert!(site.find(&url).await.is_ok());
+        assert_eq!(host.requests().len(), 1, "{said}");
+        site.clock.advance(Duration::from_secs(1));
+        assert!(site.find(&url).await.is_ok());
+        assert_eq!(host.requests().len(), 2, "{said}");
+    }
 }
 
 // CIMD §6 — N101

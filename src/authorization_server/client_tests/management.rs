@@ -112,7 +112,7 @@ async fn without_its_own_token_nobody_hears_of_a_registration() {
     let token = other["registration_access_token"].as_str().unwrap();
     assert_ne!(token, client.text("registration_access_token"));
     let public = client.site.registered(r#"["http://127.0.0.1/cb"]"#).await;
-    for id in [client.id(), "nobody", &public, "https://a.example/client.json"] {
+    for id in [client.id(), "nobody", &public, "https://a.example/client.json", "%ff"] {
         for method in ["GET", "PUT", "DELETE"] {
             let id = id.replace(':', "%3A").replace('/', "%2F");
             let (status, told) = client.site.manage(method, (&id, token), &json!({})).await;

@@ -11,7 +11,7 @@ use crate::time::Clock as _;
 
 use super::support::{NOW, Site};
 
-// RFC 7591 §3.2.1 — N91, N92
+// RFC 7591 §3.2.1 — N91, N92, AS-19, AS-24, AS-28
 #[tokio::test]
 async fn cursor_is_answered_exactly_what_was_registered() {
     let site = Site::new().await;
@@ -23,7 +23,8 @@ async fn cursor_is_answered_exactly_what_was_registered() {
     let asked = json!({
         "client_name": "Cursor", "redirect_uris": uris, "token_endpoint_auth_method": "none",
         "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
-        "client_id": "mine", "scope": "graph:read broker:admin", "software_statement": "x.y.z", "logo_uri": null
+        "client_id": "mine", "scope": "graph:read broker:admin", "software_statement": "x.y.z", "logo_uri": null,
+        "client_uri": ""
     });
     let (status, headers, mut answer) = site.register(asked.to_string()).await;
     assert_eq!(
@@ -38,6 +39,19 @@ async fn cursor_is_answered_exactly_what_was_registered() {
         "response_types": ["code"], "scope": "graph:read"
     });
     assert_eq!(answer, expected);
+}
+
+// RFC 7591 §2, MCP 2026-07-28 client-registration §Dynamic Client Registration — AS-24
+#[tokio::test]
+async fn a_kind_of_application_changes_nothing_of_what_may_be_registered() {
+    let site = Site::new().await;
+    for (kind, kept) in [("native", true), ("web", true), ("toaster", false)] {
+        let uris = json!(["http://127.0.0.1/cb", "http://localhost:8787/cb"]);
+        let asked = json!({ "redirect_uris": uris, "application_type": kind });
+        let (status, _, answer) = site.register(asked.to_string()).await;
+        assert_eq!((status, &answer["redirect_uris"]), (StatusCode::CREATED, &uris), "{answer}");
+        assert_eq!(answer.get("application_type"), kept.then_some(&json!(kind)));
+    }
 }
 
 #[tokio::test]
@@ -88,7 +102,7 @@ async fn idle_registrations_are_reaped_and_still_recognised() {
     assert!(site.find(&id).await.unwrap().allows_redirect("http://127.0.0.1:5/cb"));
 }
 
-// RFC 7591 §3.2.2 — N8, N9, N91
+// RFC 7591 §3.2.2 — N8, N9, N91, AS-5
 #[tokio::test]
 async fn what_cannot_be_registered_is_named() {
     let site = Site::new().await;

@@ -369,7 +369,7 @@ async fn a_file_that_is_damaged_or_open_to_others_is_reported_and_kept() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "{");
 }
 
-// RFC 7517 §9 — N74
+// RFC 7517 §9 — N74, AS-31
 #[test]
 fn what_is_published_has_no_private_member() {
     for algorithm in [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256] {

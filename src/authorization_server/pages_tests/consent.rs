@@ -18,7 +18,7 @@ async fn answer(browser: &mut Browser, page: &Page, decision: &str) -> Page {
     browser.send("/consent", page, &[("decision", decision)]).await
 }
 
-// MCP authorization, confused deputy — CD-3
+// MCP authorization, confused deputy — CD-3, AS-14
 #[tokio::test]
 async fn consent_leads_with_the_host_and_a_yes_gives_a_code() {
     let site = Site::new();
@@ -158,7 +158,7 @@ async fn a_person_named_in_the_form_is_nobody() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
-// MCP authorization, confused deputy — CD-1, CD-2
+// MCP authorization, confused deputy — CD-1, CD-2, AS-30
 #[tokio::test]
 async fn what_was_allowed_is_not_asked_again_and_a_step_up_shows_the_new_only() {
     let site = Site::new();
@@ -196,7 +196,7 @@ async fn a_yes_is_asked_for_again_after_half_a_year_however_often_it_was_used() 
     }
 }
 
-// MCP client ID metadata documents, localhost — N102
+// MCP client ID metadata documents, localhost — N102, AS-14, AS-22
 #[tokio::test]
 async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
     let site = Site::new();
@@ -207,7 +207,9 @@ async fn an_app_on_this_computer_is_asked_about_every_time_and_warned_of() {
         let page = ask(&mut browser, &handle).await;
         assert!(page.body.contains("<strong>on this computer</strong>"));
         assert!(page.body.contains("Did you start this yourself"));
-        assert!(page.body.contains("which program it is cannot be checked"));
+        assert!(
+            page.body.contains("Uses the name of claude.ai: which program it is cannot be checked")
+        );
         assert!(answer(&mut browser, &page, "allow").await.location().starts_with(local));
     }
 }

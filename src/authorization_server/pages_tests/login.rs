@@ -213,7 +213,7 @@ async fn a_link_or_an_image_logs_nobody_out() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }
 
-// RFC 6749 §10.13, RFC 9700 §4.2.4 — N26, N106
+// RFC 6749 §10.13, RFC 9700 §4.2.4 — N26, N106, AS-13
 #[tokio::test]
 async fn every_page_refuses_framing_caching_and_referrers() {
     let site = Site::new();

@@ -1,9 +1,12 @@
 //! `/register/{client_id}` (RFC 7592): a confidential client that registered itself looks at its registration, changes it, or
 //! ends it. Public clients cannot: what they registered is in their id.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -54,10 +57,22 @@ struct Named {
 
 type Address = Option<Extension<ClientAddress>>;
 
+/// The id in the path. What cannot be read is the id of nobody, and gets the answer of that.
+struct NamedId(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(id)| id).unwrap_or_default()))
+    }
+}
+
 /// `GET` (RFC 7592 §2.1). The token stays as it is, and the secret is nowhere to be read.
 async fn look(
     State(server): State<AuthorizationServer>,
-    Path(id): Path<String>,
+    NamedId(id): NamedId,
     address: Address,
     headers: HeaderMap,
 ) -> Result<Response, OAuthError> {
@@ -77,7 +92,7 @@ async fn look(
 /// - `400 invalid_client_metadata`, `invalid_redirect_uri`; `413`, `503`
 async fn replace(
     State(server): State<AuthorizationServer>,
-    Path(id): Path<String>,
+    NamedId(id): NamedId,
     address: Address,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -111,7 +126,7 @@ async fn replace(
 /// `DELETE` (RFC 7592 §2.3): its grants and tokens end with it.
 async fn end(
     State(server): State<AuthorizationServer>,
-    Path(id): Path<String>,
+    NamedId(id): NamedId,
     address: Address,
     headers: HeaderMap,
 ) -> Result<Response, OAuthError> {

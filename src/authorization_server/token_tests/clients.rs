@@ -92,7 +92,7 @@ async fn two_ways_to_authenticate_are_refused() {
     assert_eq!(answer.error(), refused(400, "invalid_request"));
 }
 
-// RFC 6749 §10.10 — N57
+// RFC 6749 §10.10 — N57, AS-29
 #[tokio::test]
 async fn whoever_guesses_a_short_secret_is_told_to_wait_and_nobody_else() {
     let site = Site::new().await;

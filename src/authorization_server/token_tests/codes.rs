@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::id::UserId;
 
-use super::support::{MCP, NOW, Site, changed, claims, part, redemption, refused};
+use super::support::{MCP, NOW, Site, basic, changed, claims, part, redemption, refused};
 
-// RFC 6749 §5.1 — N56
+// RFC 6749 §5.1 — N56, AS-26, AS-27, AS-31
 #[tokio::test]
 async fn a_code_becomes_tokens_for_one_resource() {
     let site = Site::new().await;
@@ -60,7 +60,7 @@ async fn a_code_that_comes_again_with_all_that_proves_it_ends_its_grant() {
     assert!(!log.contains(&code) && !log.contains(&first.member("access_token")));
 }
 
-// RFC 6749 §4.1.3 — N31, N32, N35, N99
+// RFC 6749 §4.1.3 — N31, N32, N35, N99, AS-7, AS-12
 #[tokio::test]
 async fn a_code_is_not_used_up_by_whoever_cannot_prove_it() {
     let site = Site::new().await;
@@ -85,7 +85,28 @@ async fn a_code_is_not_used_up_by_whoever_cannot_prove_it() {
     assert!(!site.store.is_revoked(Some(grant), None));
 }
 
-// RFC 7636 §4.6 — N34
+// MCP 2026-07-28 authorization §Overview, OAuth 2.1 §4.1.3 — AS-1, AS-29
+#[tokio::test]
+async fn a_code_of_a_confidential_client_takes_its_secret_beside_all_else() {
+    let site = Site::new().await;
+    let code = site.code("web", "graph:read").await;
+    let right = changed(&redemption(&code), "client_id", "web");
+    assert_eq!(site.token(&right).await.error(), refused(401, "invalid_client"));
+    for (secret, verifier, status, error) in [
+        ("wrong", None, 401, "invalid_client"),
+        ("s3cret", Some("another-verifier-of-forty-three-characters-"), 400, "invalid_grant"),
+        ("s3cret", Some(""), 400, "invalid_request"),
+    ] {
+        let form = verifier.map(|verifier| changed(&right, "code_verifier", verifier));
+        let form = form.as_ref().unwrap_or(&right);
+        let answer = site.post_as("/token", Some(&basic(&format!("web:{secret}"))), form).await;
+        assert_eq!(answer.error(), refused(status, error), "{secret} {verifier:?}");
+    }
+    let answer = site.post_as("/token", Some(&basic("web:s3cret")), &right).await;
+    assert_eq!((answer.status.as_u16(), &answer.claims()["client_id"]), (200, &json!("web")));
+}
+
+// RFC 7636 §4.6 — N34, AS-7
 #[tokio::test]
 async fn without_a_verifier_nothing_is_given() {
     let site = Site::new().await;
@@ -107,7 +128,7 @@ async fn a_client_of_oauth_2_1_need_not_repeat_its_redirect_uri() {
     assert_eq!(site.token(&changed(&redemption(&code), "redirect_uri", "")).await.status, 200);
 }
 
-// RFC 6749 §4.1.2 — N36
+// RFC 6749 §4.1.2 — N36, AS-12
 #[tokio::test]
 async fn a_code_ends_after_its_minute() {
     let site = Site::new().await;
@@ -166,7 +187,7 @@ async fn a_code_of_somebody_who_has_logged_out_everywhere_since_is_dead() {
     assert_eq!(site.redeem(&code).await.status, 200, "that of a later login");
 }
 
-// RFC 6749 §3.3 — N115
+// RFC 6749 §3.3 — N115, AS-26, AS-30
 #[tokio::test]
 async fn what_policy_no_longer_allows_is_dropped_and_said() {
     let site = Site::new().await;

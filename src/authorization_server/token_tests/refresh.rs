@@ -24,7 +24,7 @@ async fn the_same_answer_comes_again_within_the_grace() {
     assert_eq!(site.refresh(&again.member("refresh_token")).await.status, 200);
 }
 
-// RFC 9700 §4.14.2 — N45
+// RFC 9700 §4.14.2 — N45, AS-27
 #[tokio::test]
 async fn a_token_that_comes_again_after_its_successor_was_used_ends_the_family() {
     let site = Site::new().await;
@@ -70,7 +70,7 @@ async fn the_grace_is_what_the_settings_say_and_a_client_may_have_its_own() {
     }
 }
 
-// RFC 6749 §10.4 — N31
+// RFC 6749 §10.4 — N31, AS-27
 #[tokio::test]
 async fn a_token_of_another_client_is_refused_and_stays_as_it_was() {
     let site = Site::new().await;
@@ -85,7 +85,7 @@ async fn a_token_of_another_client_is_refused_and_stays_as_it_was() {
     assert_eq!(site.refresh(&second).await.status, 200);
 }
 
-// RFC 6749 §6, RFC 8707 §2.2 — N49
+// RFC 6749 §6, RFC 8707 §2.2 — N49, AS-27
 #[tokio::test]
 async fn asking_for_more_is_refused_and_rotates_nothing() {
     let site = Site::new().await;
@@ -152,7 +152,7 @@ async fn a_grant_ends_with_the_consent_and_with_its_resource() {
     assert_eq!(site.refresh(&token).await.error(), refused(400, "invalid_grant"));
 }
 
-// RFC 6749 §5.2 — N44, N52
+// RFC 6749 §5.2 — N44, N52, AS-27
 #[tokio::test]
 async fn what_is_no_live_refresh_token_is_an_invalid_grant() {
     let site = Site::new().await;
@@ -209,7 +209,7 @@ async fn a_client_that_may_not_refresh_gets_no_refresh_token() {
     assert!(site.tokens("graph:read offline_access").await.json().get("refresh_token").is_some());
 }
 
-// N108
+// N108 — AS-31
 #[tokio::test]
 async fn a_grant_that_refreshes_in_a_loop_is_told_to_wait() {
     let site = Site::new().await;

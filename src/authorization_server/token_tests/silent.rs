@@ -20,6 +20,10 @@ use super::support::{Answer, MCP, Site, ada, basic, client};
 
 const BACK: &str = "https://portal.example/cb";
 
+const NOBODY: &str = "nobody is logged in and no page may be shown";
+const OTHER_PERSON: &str = "who is logged in is not whom id_token_hint is about";
+const ANOTHER_LOGIN: &str = "another login is needed and no page may be shown";
+
 /// A site whose person has allowed `portal` something before, and has logged in this very second. With their cookie.
 async fn logged_in() -> (Site, String) {
     let site = Site::with(|settings| {
@@ -70,6 +74,13 @@ async fn asks_with(site: &Site, cookie: &str, other: &[(&str, &str)]) -> String 
     location.map(|to| to.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
+/// What an error says to developers.
+fn description(location: &str) -> String {
+    let url: url::Url = location.parse().unwrap();
+    let said = url.query_pairs().find(|(name, _)| name == "error_description");
+    said.map(|(_, said)| said.into_owned()).unwrap_or_default()
+}
+
 /// What the token endpoint gives for the code in this answer.
 async fn redeems(site: &Site, location: &str) -> Answer {
     let url: url::Url = location.parse().unwrap();
@@ -113,18 +124,21 @@ async fn whom_an_id_token_hint_is_about_is_given_a_code_and_nobody_else() {
     let bobs = session_of(&site, bob.id).await;
     let (signed, _) = hint.rsplit_once('.').unwrap();
     let of_a_key_that_is_gone = format!("{signed}.{}", "A".repeat(86));
-    for (cookie, hint, answer) in [
-        (&hers, hint.as_str(), "code="),
-        (&bobs, "", "code="),
-        (&bobs, hint.as_str(), "error=login_required"),
-        (&hers, access.as_str(), "error=invalid_request"),
-        (&hers, "eyJ.garbage.x", "error=invalid_request"),
-        (&hers, of_a_key_that_is_gone.as_str(), "error=login_required"),
+    let unreadable = "id_token_hint is no ID token of this server for this client";
+    for (cookie, hint, answer, words) in [
+        (hers.as_str(), hint.as_str(), "code=", ""),
+        (bobs.as_str(), "", "code=", ""),
+        (bobs.as_str(), hint.as_str(), "error=login_required", OTHER_PERSON),
+        ("", hint.as_str(), "error=login_required", NOBODY),
+        (hers.as_str(), access.as_str(), "error=invalid_request", unreadable),
+        (hers.as_str(), "eyJ.garbage.x", "error=invalid_request", unreadable),
+        (hers.as_str(), of_a_key_that_is_gone.as_str(), "error=login_required", ANOTHER_LOGIN),
     ] {
         let parameters = [("id_token_hint", hint)];
         let parameters = if hint.is_empty() { &[][..] } else { &parameters[..] };
         let location = asks_with(&site, cookie, parameters).await;
         assert!(location.starts_with(&format!("{BACK}?{answer}")), "{hint}: {location}");
+        assert_eq!(description(&location), words, "{hint}");
     }
 }
 
@@ -162,6 +176,8 @@ async fn nobody_counts_as_stronger_for_having_logged_in_this_second() {
     ] {
         let location = asks(&site, &cookie, acr_values).await;
         assert!(location.starts_with(&format!("{BACK}?{answer}")), "{acr_values}: {location}");
+        let words = if answer == "code=" { "" } else { ANOTHER_LOGIN };
+        assert_eq!(description(&location), words, "{acr_values}");
     }
 }
 

@@ -25,6 +25,9 @@ const COLUMNS: Columns = &[
     ("last used", "last_used_at"),
     ("revoked", "revoked_at"),
 ];
+/// The consent goes with it, and what stays alive may be more than one thinks.
+const REVOKED: &str = "the grant is revoked, and every token of it; its client has to ask its person again, \
+    and other grants of that person to that client stay until each is revoked";
 
 /// What people allowed clients.
 #[derive(Debug, Args)]
@@ -37,7 +40,7 @@ pub(in crate::cli) struct GrantArgs {
 enum GrantCommand {
     /// Print the grants
     List(ListArgs),
-    /// End a grant and every token of it, within a second; its client has to ask its person again
+    /// End a grant and every token of it, within a second; what its person allowed the client is forgotten, other grants stay
     Revoke {
         id: GrantId,
         /// Print JSON
@@ -93,5 +96,5 @@ async fn revoke(
     let done = by.operations.revoke_grant(&by.actor, id).await;
     done.map_err(|error| failure(&error, LIST))?;
     let value = json!({ "id": id, "revoked": true });
-    one(&value, "the grant is revoked, and every token of it", json, out)
+    one(&value, REVOKED, json, out)
 }

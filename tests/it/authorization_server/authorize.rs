@@ -31,7 +31,7 @@ fn told_to_the_client(product: &Product, answer: &Answer) -> String {
     told["error"].clone()
 }
 
-// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23, CD-5
+// RFC 6749 §4.1.2.1; RFC 9700 §4.11.2 — N1, N2, N4, N8, N10, N23, CD-5, AS-8, AS-9
 #[tokio::test]
 async fn nothing_is_sent_to_a_place_that_is_not_the_clients() {
     let product = Product::dev().await;
@@ -74,7 +74,7 @@ async fn the_redirect_uris_of_the_settings_are_compared_as_they_were_written() {
     is_a_page(&asking("https://app.example/").send(&product).await);
 }
 
-// RFC 8252 §7.3 — N5
+// RFC 8252 §7.3 — N5, AS-8
 #[tokio::test]
 async fn a_loopback_client_may_listen_at_any_port() {
     let product = Product::dev().await;
@@ -83,7 +83,7 @@ async fn a_loopback_client_may_listen_at_any_port() {
     assert!(asking.send(&product).await.header("location").starts_with("/login?request="));
 }
 
-// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N33, N59, N63
+// RFC 6749 §4.1.2.1, RFC 7636 §4.4.1, RFC 8707 §2, RFC 9207 §2 — N11, N15 to N20, N24, N27, N28, N33, N59, N63, AS-7, AS-10, AS-12
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_to_its_client() {
     let product = Product::dev().await;
@@ -117,7 +117,7 @@ async fn what_is_wrong_with_a_request_is_told_to_its_client() {
     }
 }
 
-// RFC 9700 §4.11.2 — N15, N27
+// RFC 9700 §4.11.2 — N15, N27, AS-9
 #[tokio::test]
 async fn nobody_is_sent_on_to_the_host_of_a_client_that_registered_itself_before_a_click() {
     let product = Product::dev().await;
@@ -155,7 +155,32 @@ async fn a_state_that_comes_twice_is_not_sent_back_and_a_query_beside_a_form_is_
     is_a_page(&product.send(Request::new("GET", &format!("{}&x=%ff", asking.path()))).await);
 }
 
-// RFC 9207 §2; RFC 9700 §4.12 — N14, N24, N25
+// RFC 6749 §3.1, OAuth 2.1 §7.5 — AS-13
+#[tokio::test]
+async fn what_nobody_knows_is_ignored_and_no_redirect_repeats_a_form() {
+    let product = Product::dev().await;
+    let asking = Asking::new(&register(&product, &[REDIRECT]).await).with("unknown", "1");
+    let form = Request::new("POST", "/authorize")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(asking.query());
+    for answer in [asking.send(&product).await, product.send(form).await] {
+        assert_eq!(answer.status, 303, "{answer:?}");
+        assert!(answer.header("location").starts_with("/login?request="), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_large_is_answered_with_a_page() {
+    let product = Product::dev().await;
+    let form = Request::new("POST", "/authorize")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("state={}", "x".repeat(33 * 1024)));
+    let answer = product.send(form).await;
+    assert_eq!(answer.status, 413, "{answer:?}");
+    is_a_page(&Answer { status: 400, ..answer });
+}
+
+// RFC 9207 §2; RFC 9700 §4.12 — N14, N24, N25, AS-10 to AS-12
 #[tokio::test]
 async fn a_yes_sends_a_code_and_a_no_an_error_each_with_state_and_issuer() {
     let product = Product::dev().await;

@@ -125,7 +125,7 @@ async fn a_person_goes_from_page_to_page(shared: &Shared) {
     assert_eq!((withdrawn.status, &*withdrawn.header("location")), (303, "/broker/account"));
 }
 
-// RFC 8414 §3.1, RFC 9728 §3.1 — N75
+// RFC 8414 §3.1, RFC 9728 §3.1 — N75, AS-2, AS-3
 #[tokio::test]
 async fn behind_a_proxy_that_takes_the_path_off_everything_works() {
     let shared = Shared::start(true).await;
@@ -133,12 +133,25 @@ async fn behind_a_proxy_that_takes_the_path_off_everything_works() {
     a_person_goes_from_page_to_page(&shared).await;
 }
 
-// RFC 8414 §3.1, RFC 9728 §3.1 — N75
+// RFC 8414 §3.1, RFC 9728 §3.1 — N75, AS-2, AS-3
 #[tokio::test]
 async fn behind_a_proxy_that_leaves_the_path_everything_works() {
     let shared = Shared::start(false).await;
     a_client_finds_every_document(&shared).await;
     a_person_goes_from_page_to_page(&shared).await;
+}
+
+#[tokio::test]
+async fn the_endpoint_is_named_and_found_below_the_path() {
+    let shared = Shared::start(false).await;
+    let nowhere = shared.get("/broker/nowhere").await;
+    assert_eq!(nowhere.status, 404);
+    let detail = nowhere.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("the MCP endpoint is /broker/mcp"), "{detail}");
+    let list = mcp(Wire::Modern, None, "tools/list", json!({})).path("/broker/mcp/");
+    assert_eq!(shared.send(list).await.status, 401);
+    let document = shared.get("/.well-known/oauth-protected-resource/broker/mcp/").await;
+    assert_eq!(document.json()["resource"], shared.url("/mcp"));
 }
 
 #[tokio::test]

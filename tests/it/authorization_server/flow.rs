@@ -82,6 +82,7 @@ pub(super) fn text<'a>(answer: &'a serde_json::Value, name: &str) -> &'a str {
     answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}"))
 }
 
+// MCP 2026-07-28 authorization §Overview, OAuth 2.1 §4.1 — AS-1
 #[tokio::test]
 async fn a_person_who_consents_lets_a_client_call_what_it_asked_for_and_no_more() {
     let product = Product::dev().await;
@@ -105,7 +106,7 @@ async fn only_in_development_a_start_makes_an_administrator() {
     assert!(!Product::start("environment = \"staging\"").await.has_first_link());
 }
 
-// MCP authorization, step-up
+// MCP authorization, step-up — AS-30
 #[tokio::test]
 async fn a_step_up_keeps_what_was_granted_before() {
     let product = Product::dev().await;
@@ -121,7 +122,7 @@ async fn a_step_up_keeps_what_was_granted_before() {
     assert_eq!(called.status, 200, "{called:?}");
 }
 
-// RFC 6749 §4.1.2, §10.5 — N29
+// RFC 6749 §4.1.2, §10.5 — N29, AS-12
 #[tokio::test]
 async fn a_code_that_comes_twice_ends_what_the_first_one_gave() {
     let product = Product::dev().await;

@@ -21,7 +21,7 @@ const PATHS: [&str; 13] = [
     "/servers/weather/mcp/.well-known/openid-configuration",
 ];
 
-// RFC 8414 §3, OIDC Discovery §4 — N75
+// RFC 8414 §3, OIDC Discovery §4 — N75, AS-2, AS-3
 #[tokio::test]
 async fn the_same_document_is_at_every_place_where_clients_look() {
     let weather = "[[upstream.server]]\nid = \"weather\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
@@ -68,7 +68,7 @@ async fn who_has_the_document_is_told_so_however_its_tag_was_rewritten_on_the_wa
     }
 }
 
-// RFC 8414 §3.3 — N76
+// RFC 8414 §3.3 — N76, AS-25
 #[tokio::test]
 async fn a_host_that_a_request_names_changes_nothing_in_the_document() {
     let product = Product::dev().await;
@@ -78,6 +78,18 @@ async fn a_host_that_a_request_names_changes_nothing_in_the_document() {
         .header("x-forwarded-host", "evil.example")
         .header("x-forwarded-proto", "https");
     assert_eq!(product.send(request).await.json()["issuer"], product.url(""));
+}
+
+/// Clients keep what they registered by the issuer, and one more slash would strand them.
+// MCP 2026-07-28 authorization §Authorization Server Binding — AS-25
+#[tokio::test]
+async fn the_issuer_is_the_same_however_the_settings_end_it() {
+    for url in ["https://broker.example", "https://broker.example/"] {
+        let product = Product::start(&format!("server.public_url = \"{url}\"")).await;
+        let request = Request::new("GET", PATHS[0]).header("host", "broker.example");
+        let document = product.send(request).await.json();
+        assert_eq!(document["issuer"], "https://broker.example", "{url}");
+    }
 }
 
 #[tokio::test]

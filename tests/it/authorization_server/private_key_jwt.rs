@@ -92,7 +92,7 @@ pub(super) async fn add(product: &Product, keys: (&str, Value)) -> Answer {
 const ADMINISTERED: &str = "[authorization_server.administrators]\nsubjects = [\"ada\"]\n\
     [outbound]\nallow_private = [\"127.0.0.1\"]\n";
 
-// RFC 7523 §2.2
+// RFC 7523 §2.2 — AS-1, AS-29
 #[tokio::test]
 async fn a_client_of_the_settings_signs_for_its_token() {
     let (directory, machine) = (tempfile::tempdir().unwrap(), Machine::new());

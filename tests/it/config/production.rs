@@ -55,6 +55,7 @@ fn in_development_no_client_is_counted_and_in_production_each_is() {
     assert!(prod.token_rate.is_some() && prod.introspection_rate.is_some());
 }
 
+// MCP 2026-07-28 authorization §Communication Security — AS-5
 #[test]
 fn weak_settings_are_refused_each_by_its_key() {
     for (good, bad, key) in [

@@ -32,6 +32,9 @@ async fn who_has_no_token_is_led_to_the_servers_own_metadata() {
     let document: Value = site.ask(path, None).await.json();
     assert_eq!(document["resource"], SERVER);
     assert_eq!(document["authorization_servers"], json!([site.0.url("")]));
+    let of = async |id: &str| site.ask(&path.replace("weather", id), None).await;
+    let (nobody, unreadable) = (of("nobody").await, of("%ff").await);
+    assert_eq!((unreadable.status, unreadable.json()), (404, nobody.json()), "{unreadable:?}");
 }
 
 // RFC 8707 §2 — N61

@@ -22,7 +22,7 @@ async fn without_credentials_the_challenge_has_no_error_and_says_where_to_go() {
     }
 }
 
-// MCP 2026-07-28 authorization §Error Handling — RS-17, RS-18
+// MCP 2026-07-28 authorization §Error Handling — RS-17, RS-18, AS-31
 #[tokio::test]
 async fn a_bad_token_is_told_so() {
     let product = Product::dev().await;

@@ -28,6 +28,29 @@ async fn each_server_is_a_protected_resource_of_its_own() {
     assert_eq!(product.get("/servers/other/mcp").await.status, 404);
 }
 
+// RFC 9728 §3.1 — RS-3, RS-5
+#[tokio::test]
+async fn a_last_slash_leads_to_the_same_server() {
+    let behind = Behind::start(GET).await;
+    let product = &behind.product;
+    let path = format!("{PATH}/");
+    let list = |token: Option<&str>| mcp(Wire::Modern, token, "tools/list", json!({})).path(&path);
+    let refused = product.send(list(None)).await;
+    let document = format!("/.well-known/oauth-protected-resource{PATH}");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    let challenge = refused.header("www-authenticate");
+    assert!(challenge.contains(&format!("\"{}\"", product.url(&document))), "{challenge}");
+    let token = token(product, &["weather:read"]);
+    assert_eq!(product.send(list(Some(&token))).await.status, 200);
+    let page = list(Some(&token)).header("origin", &product.url(""));
+    assert_eq!(product.send(page).await.status, 200, "by the router");
+    let with_slash = product.get(&format!("{document}/")).await;
+    assert_eq!((with_slash.status, with_slash.body), (200, product.get(&document).await.body));
+    for nowhere in ["/servers/other/mcp/", "/servers/weather/mcp//"] {
+        assert_eq!(product.get(nowhere).await.status, 404, "{nowhere}");
+    }
+}
+
 // RFC 8707 §2 — RS-9, RS-10
 #[tokio::test]
 async fn a_token_opens_the_resource_it_was_issued_for_and_no_other() {
