@@ -5,6 +5,7 @@
 //! decided, counted, recorded and looked at is the same as at `/servers/weather/mcp`.
 
 mod attend;
+mod away;
 mod board;
 mod ear;
 mod follow;

@@ -314,7 +314,8 @@ impl Server {
         }
         let waiting = tokio::time::timeout(fold::LIMIT, self.watch.looked.lock());
         let Ok(mut looked) = waiting.await else { return };
-        let lately = looked.lately(tool, self.door.clock.monotonic());
+        let by = self.tells_apart(caller.0.principal());
+        let lately = looked.lately(tool, by, self.door.clock.monotonic());
         if lately || !self.watch.wants_to_see(tool) {
             return;
         }
@@ -322,10 +323,10 @@ impl Server {
         let seen = tokio::time::timeout(fold::LIMIT, looking).await;
         let now = self.door.clock.monotonic();
         match &seen {
-            Ok(Ok(_)) => looked.note(tool, now),
+            Ok(Ok(_)) => looked.note(tool, by, now),
             // Who cannot ask keeps nobody else from asking.
             Ok(Err(NoList::OfTheCaller)) => {}
-            _ => looked.note_in_vain(now),
+            _ => looked.note_in_vain(by, now),
         }
         if !matches!(seen, Ok(Ok(_))) {
             tracing::warn!(server = %self.id, tool, "upstream.pinned_tool_not_seen");

@@ -4,6 +4,12 @@ use crate::guard::Presented;
 use crate::resource_server::Principal;
 
 use super::caller_tokens::For;
+use super::definition::sha256;
+use super::server::Server;
+use super::session::whose;
+
+/// Whom an answer is about: what a server that knows its callers has for one of them says nothing of others. `None`: whoever asks.
+pub(super) type By = Option<[u8; 32]>;
 
 /// A caller, as far as the server is shown something on their behalf. Cheap to clone: some of it happens when they have gone.
 #[derive(Clone, Debug)]
@@ -16,5 +22,12 @@ pub(super) struct Who {
 impl Who {
     pub(super) const fn caller(&self) -> For<'_> {
         For { principal: &self.principal, presented: self.presented.as_ref() }
+    }
+}
+
+impl Server {
+    /// This caller, as far as it can tell them from others.
+    pub(super) fn tells_apart(&self, caller: &Principal) -> By {
+        (!self.knows_no_callers()).then(|| sha256(&whose(caller)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,10 +10,12 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
+use mcp_auth_broker::time::{Clock as _, FixedClock, SystemClock};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::product::{Product, Wire};
 use crate::support::until::until;
@@ -20,17 +23,29 @@ use crate::support::until::until;
 /// A server that has for each person a tool of their own, and one for all. It answers when it is told to.
 #[derive(Default)]
 struct Slow {
-    holds: watch::Sender<bool>,
+    holds: watch::Sender<Holds>,
     /// The name of the tool for all.
     tool: Mutex<String>,
     /// Whose requests get an error.
     refused: Mutex<String>,
+    /// Whose list is larger than an answer may be.
+    large: Mutex<String>,
     answered: watch::Sender<usize>,
+}
+
+/// Who is held up.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Holds {
+    #[default]
+    Nobody,
+    One(&'static str),
+    All,
 }
 
 struct Behind {
     slow: Arc<Slow>,
     product: Product,
+    clock: Arc<FixedClock>,
     directory: tempfile::TempDir,
     _running: JoinSet<()>,
 }
@@ -40,24 +55,28 @@ async fn answer(
     headers: HeaderMap,
     Json(asked): Json<Value>,
 ) -> Response {
-    drop(slow.holds.subscribe().wait_for(|holds| !holds).await);
+    let person = person(&headers).unwrap_or_else(|| "anybody".to_owned());
+    let held =
+        |holds: &Holds| *holds == Holds::All || matches!(holds, Holds::One(one) if *one == person);
+    drop(slow.holds.subscribe().wait_for(|holds| !held(holds)).await);
     slow.answered.send_modify(|answered| *answered += 1);
-    let person = person(&headers);
     let id = &asked["id"];
     if *slow.refused.lock().unwrap() == person {
         let error = json!({ "code": -32000, "message": "not for you" });
         return Json(json!({ "jsonrpc": "2.0", "id": id, "error": error })).into_response();
     }
-    let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    let is_large = *slow.large.lock().unwrap() == person;
+    let text = "x".repeat(if is_large { 5 << 20 } else { 1 });
+    let tool = |name: &str| json!({ "name": name, "description": text, "inputSchema": { "type": "object" } });
     let tools = [tool(&slow.tool.lock().unwrap()), tool(&format!("get_of_{person}"))];
     Json(json!({ "jsonrpc": "2.0", "id": id, "result": { "tools": tools } })).into_response()
 }
 
-/// Who calls, as the broker says it.
-fn person(headers: &HeaderMap) -> String {
-    let said = headers["x-broker-identity"].to_str().unwrap().split('.').nth(1).unwrap();
+/// Who calls, where the broker says it.
+pub(crate) fn person(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get("x-broker-identity")?.to_str().unwrap().split('.').nth(1).unwrap();
     let said: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(said).unwrap()).unwrap();
-    said["sub"].as_str().unwrap().to_owned()
+    Some(said["sub"].as_str().unwrap().to_owned())
 }
 
 fn rules(version: &str, tools: &str) -> String {
@@ -74,6 +93,11 @@ fn write(directory: &Path, text: &str) {
 
 impl Behind {
     async fn start() -> Self {
+        Self::start_with("identity_header = true\n").await
+    }
+
+    /// With this line in the server's table.
+    async fn start_with(line: &str) -> Self {
         let slow = Arc::new(Slow { tool: "get_day".to_owned().into(), ..Slow::default() });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -85,18 +109,32 @@ impl Behind {
         write(directory.path(), &rules("one", "get_.*"));
         let file = directory.path().join("policy.toml");
         let settings = format!(
-            "[policy]\nfile = {file:?}\n[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nera = \"both\"\nfold = true\nidentity_header = true\ntimeout_ms = 60000\n"
+            "[policy]\nfile = {file:?}\n[outbound]\nallow_private = [\"127.0.0.1\"]\n[[upstream.server]]\nid = \"weather\"\nurl = \"{url}\"\nera = \"both\"\nfold = true\ntimeout_ms = 60000\n{line}"
         );
-        let product = Product::start(&settings).await;
-        Self { slow, product, directory, _running: running }
+        let clock = Arc::new(FixedClock::at(SystemClock.now()));
+        let product = Product::start_at(&settings, Arc::clone(&clock) as _).await;
+        Self { slow, product, clock, directory, _running: running }
     }
 
     fn holds(&self, holds: bool) {
-        self.slow.holds.send_replace(holds);
+        self.holds_up(if holds { Holds::All } else { Holds::Nobody });
+    }
+
+    fn holds_up(&self, who: Holds) {
+        self.slow.holds.send_replace(who);
     }
 
     fn refuses(&self, person: &str) {
         person.clone_into(&mut self.slow.refused.lock().unwrap());
+    }
+
+    fn has_too_much_for(&self, person: &str) {
+        person.clone_into(&mut self.slow.large.lock().unwrap());
+    }
+
+    /// The server is not asked again before.
+    fn rested(&self) {
+        self.clock.advance(Duration::from_secs(11));
     }
 
     fn has(&self, tool: &str) {
@@ -106,6 +144,15 @@ impl Behind {
     /// What the caller is shown, with a token of its own.
     async fn shown(&self, person: &str) -> Vec<String> {
         self.shown_with(person, &["weather:read"]).await
+    }
+
+    /// The same, and that nobody was waited for.
+    async fn shown_at_once(&self, person: &str) -> Vec<String> {
+        let asked_at = Instant::now();
+        let shown = self.shown(person).await;
+        let took = asked_at.elapsed();
+        assert!(took < Duration::from_secs(3), "{person} was shown {shown:?} after {took:?}");
+        shown
     }
 
     async fn shown_with(&self, person: &str, scopes: &[&str]) -> Vec<String> {
@@ -158,6 +205,8 @@ async fn a_list_that_was_shown_by_other_rules_is_not_shown_again() {
         (behind.shown("ada").await == ["get_of_ada"]).then_some(())
     })
     .await;
+    // That one may have been asked for by the rules of before.
+    assert_eq!(behind.shown("ada").await, ["get_of_ada"]);
     behind.holds(true);
     assert_eq!(behind.shown("ada").await, ["get_of_ada"]);
     write(behind.directory.path(), &rules("three", "get_.*"));
@@ -175,4 +224,63 @@ async fn an_error_for_one_caller_hides_the_server_from_nobody_else() {
     behind.holds(true);
     assert_eq!(behind.shown("bob").await, ["get_day", "get_of_bob"]);
     assert!(behind.shown("eve").await.is_empty(), "nor is she shown what she was before");
+}
+
+/// Each list at `/mcp` would take five seconds again, those of the broker's own tools too.
+#[tokio::test]
+async fn nobody_waits_again_for_a_server_that_hangs() {
+    let behind = Behind::start().await;
+    behind.holds(true);
+    assert!(behind.shown("ada").await.is_empty());
+    for _ in 0..3 {
+        behind.rested();
+        assert!(behind.shown_at_once("ada").await.is_empty());
+    }
+    behind.holds(false);
+    until("it is there again", async || {
+        (behind.shown("ada").await == ["get_day", "get_of_ada"]).then_some(())
+    })
+    .await;
+}
+
+/// What it did not give to one it gives to nobody.
+#[tokio::test]
+async fn nobody_waits_for_a_server_that_knows_no_callers_and_hung_for_another() {
+    let behind = Behind::start_with("").await;
+    behind.holds(true);
+    assert!(behind.shown("ada").await.is_empty());
+    assert!(behind.shown_at_once("bob").await.is_empty(), "it is not asked");
+    behind.rested();
+    assert!(behind.shown_at_once("bob").await.is_empty());
+    behind.holds(false);
+    for person in ["bob", "ada"] {
+        until(person, async || {
+            (behind.shown(person).await == ["get_day", "get_of_anybody"]).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Each has their own account there: what is wrong with one says nothing of the others.
+#[tokio::test]
+async fn a_list_of_one_caller_that_is_too_large_hides_the_server_from_nobody_else() {
+    let behind = Behind::start().await;
+    assert_eq!(behind.shown("bob").await, ["get_day", "get_of_bob"]);
+    behind.has_too_much_for("eve");
+    assert!(behind.shown("eve").await.is_empty());
+    behind.holds_up(Holds::One("bob"));
+    assert_eq!(behind.shown("bob").await, ["get_day", "get_of_bob"], "what he was shown is kept");
+    assert_eq!(behind.shown("carol").await, ["get_day", "get_of_carol"]);
+    assert!(behind.shown("eve").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_for_one_caller_is_asked_for_others() {
+    let behind = Behind::start().await;
+    behind.holds_up(Holds::One("eve"));
+    assert!(behind.shown("eve").await.is_empty());
+    assert_eq!(behind.shown_at_once("bob").await, ["get_day", "get_of_bob"]);
+    behind.rested();
+    assert!(behind.shown_at_once("eve").await.is_empty());
+    assert_eq!(behind.shown_at_once("carol").await, ["get_day", "get_of_carol"]);
 }

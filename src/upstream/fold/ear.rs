@@ -159,12 +159,14 @@ impl Ear {
             let _place = self.board.asking.acquire().await.map_err(|_| Deaf::Away)?;
             has.set(which, asking.list(which).await?);
         }
-        self.one.is_well();
+        let lead = matches!(self.leads, Leads::One(_)).then_some(&asking.lead);
+        for which in which {
+            self.one.is_well(which.lists(), lead);
+        }
         if self.board.knows(&self.one.server.id, has) {
             return Ok(());
         }
         // First: who is told asks for it.
-        let lead = matches!(self.leads, Leads::One(_)).then_some(&asking.lead);
         self.one.has_news(lead);
         self.board.put(&self.one.server.id, has.clone());
         Ok(())

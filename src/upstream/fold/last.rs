@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -41,7 +42,7 @@ const OF_EACH_TOKEN: [&str; 4] = ["exp", "iat", "jti", "nbf"];
 pub(super) struct Whose {
     claims: [u8; 32],
     /// By whatever token: what is news for one of theirs is for all.
-    caller: [u8; 32],
+    pub(super) caller: [u8; 32],
 }
 
 /// Of which server, which list, and whose.
@@ -132,7 +133,9 @@ impl Lasts {
             u32::try_from(last.size() + server.len() + size_of::<(Key, Last)>()).unwrap_or(u32::MAX)
         };
         let known = Cache::builder().weigher(size).max_capacity(BYTES).time_to_live(KEPT).build();
-        let news = Cache::builder().max_capacity(CALLERS).time_to_live(KEPT).build();
+        // A new one is always taken in: without it a list of before would be shown.
+        let news = Cache::builder().eviction_policy(EvictionPolicy::lru());
+        let news = news.max_capacity(CALLERS).time_to_live(KEPT).build();
         Arc::new(Self { known, news, behind: Mutex::default() })
     }
 
@@ -187,7 +190,8 @@ impl Lasts {
         let under_way = UnderWay(Arc::downgrade(self), key);
         behind.asking.spawn(async move {
             if tokio::time::timeout(LIMIT, asked).await.is_err() {
-                one.rest(under_way.1.1, request_id);
+                let (_, which, whose) = under_way.1;
+                one.rest(which, Some(whose), request_id);
             }
             drop(under_way);
         });
@@ -201,5 +205,82 @@ impl Lasts {
 impl fmt::Debug for Lasts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lasts").field("known", &self.known.entry_count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use aws_lc_rs::hmac;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use crate::resource_server::{IssuerSettings, KeySource, Verifier};
+    use crate::time::{Clock as _, SystemClock};
+
+    use super::*;
+
+    const SECRET: &str = "32 bytes that only this test knows";
+
+    /// Whose token has these claims.
+    pub(in crate::upstream::fold) async fn principal(mut claims: Value) -> Principal {
+        let (issuer, audience) = ("https://idp.example", "https://broker.example/mcp");
+        claims["iss"] = json!(issuer);
+        claims["aud"] = json!(audience);
+        claims["exp"] = json!(SystemClock.now().plus_seconds(60).unix_seconds());
+        let coded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let signed = [coded(&json!({ "alg": "HS256", "typ": "JWT" })), coded(&claims)].join(".");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let code = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+        let keys = KeySource::SharedSecret(SECRET.to_owned().into());
+        let settings =
+            IssuerSettings::new(issuer.parse().unwrap(), vec![audience.to_owned()], keys);
+        let verifier = Verifier::builder().issuer(settings).build().unwrap();
+        verifier.verify(&format!("{signed}.{code}")).await.unwrap()
+    }
+
+    async fn whose(subject: &str, client: &str, scope: &str) -> Whose {
+        let claims = json!({ "sub": subject, "client_id": client, "scope": scope });
+        Whose::of(&principal(claims).await).unwrap()
+    }
+
+    fn key(server: &str, whose: Whose) -> Key {
+        (server.into(), List::Tools, whose)
+    }
+
+    /// A client may listen with one token and list with another.
+    #[tokio::test]
+    async fn news_for_one_token_of_a_caller_is_news_for_all_of_theirs() {
+        let (lasts, at) = (Lasts::new(), Duration::from_secs(5));
+        let listens = whose("ada", "agent", "a:read").await;
+        let lists = whose("ada", "agent", "a:read a:write").await;
+        assert_ne!(listens, lists);
+        lasts.note_news("weather", Some(listens), at);
+        assert!(lasts.has_news(&key("weather", lists), at));
+        assert!(!lasts.has_news(&key("weather", lists), at + at), "it was asked for since");
+        assert!(!lasts.has_news(&key("mail", lists), at));
+        for other in [whose("eve", "agent", "a:read").await, whose("ada", "tool", "a:read").await] {
+            assert!(!lasts.has_news(&key("weather", other), at));
+        }
+        lasts.note_news("mail", None, at);
+        assert!(lasts.has_news(&key("mail", whose("eve", "agent", "").await), at));
+    }
+
+    /// Else a list of before would be shown to who was told that it changed.
+    #[test]
+    fn what_is_news_now_is_known_however_much_was_before() {
+        let (lasts, at) = (Lasts::new(), Duration::from_secs(5));
+        let whose = |number: u64| {
+            let mut caller = [0; 32];
+            caller[24..].copy_from_slice(&number.to_be_bytes());
+            Whose { claims: [0; 32], caller }
+        };
+        for number in 0..CALLERS + 1_000 {
+            lasts.note_news("weather", Some(whose(number)), at);
+        }
+        lasts.news.run_pending_tasks();
+        assert!(
+            (CALLERS..CALLERS + 1_000).all(|late| lasts.has_news(&key("weather", whose(late)), at))
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! One server in the list of all: what it shows to a caller, and when it is not asked.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
@@ -12,14 +11,14 @@ use crate::broker::Caller;
 use crate::guard::{List, Presented};
 use crate::id::RequestId;
 use crate::upstream::server::Server;
+use crate::upstream::who::By;
 
 use super::LIMIT;
+use super::away::{Away, Standing};
 use super::gather::{Asks, NoList, pages};
 use super::heard::Lead;
 use super::last::{Key, Last, Lasts, Whose};
 
-/// How long a server that did not list its things is not asked again.
-const REST: Duration = Duration::from_secs(10);
 /// Of those who ask servers for lists to know what they have, at one server.
 const ASKED_AT_ONCE: usize = 4;
 
@@ -30,8 +29,8 @@ pub(super) struct One {
     lasts: Arc<Lasts>,
     /// Places for those who ask it for lists to know what it has.
     pub(super) asking: Semaphore,
-    /// Its lists that it did not give, and until when it is not asked for them; in monotonic time.
-    rests_until: Mutex<Vec<(List, Duration)>>,
+    /// Its lists that it did not give.
+    away: Away,
 }
 
 /// Who asks for the lists of all servers.
@@ -48,28 +47,27 @@ impl One {
     pub(super) fn new(server: Server, lasts: &Arc<Lasts>) -> Arc<Self> {
         let (server, lasts) = (Arc::new(server), Arc::clone(lasts));
         let asking = Semaphore::new(ASKED_AT_ONCE);
-        Arc::new(Self { server, lasts, asking, rests_until: Mutex::default() })
+        Arc::new(Self { server, lasts, asking, away: Away::default() })
     }
 
-    fn rests(&self, which: List, now: Duration) -> bool {
-        let rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.iter().any(|(list, until)| *list == which && now < *until)
+    /// To whom it gives a list or does not, as far as it can tell them from others.
+    fn by(&self, whose: Option<Whose>) -> By {
+        whose.filter(|_| !self.server.knows_no_callers()).map(|whose| whose.caller)
     }
 
-    /// It has just listed its things: who is told so and asks for them is not to find it resting.
-    pub(super) fn is_well(&self) {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// It has just given these lists: who is told so and asks for them is not to find it resting, and waits for what changed.
+    pub(super) fn is_well(&self, lists: &[List], caller: Option<&Lead>) {
+        let whose = caller.and_then(|lead| Whose::of(lead.caller.principal()));
+        self.away.forget(lists, self.by(whose));
     }
 
-    /// It did not list them: for a while it is not asked.
-    pub(super) fn rest(&self, which: List, request_id: RequestId) {
-        let until = self.server.door.clock.monotonic().saturating_add(REST);
-        let mut rests = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.retain(|(list, _)| *list != which);
-        rests.push((which, until));
-        drop(rests);
-        let (server, method) = (&self.server.id, which.method());
-        tracing::warn!(%server, method, %request_id, "upstream.not_folded");
+    /// It did not give this list: for a while it is not asked.
+    pub(super) fn rest(&self, which: List, whose: Option<Whose>, request_id: RequestId) {
+        let now = self.server.door.clock.monotonic();
+        if self.away.note(which, self.by(whose), now) {
+            let (server, method) = (&self.server.id, which.method());
+            tracing::warn!(%server, method, %request_id, "upstream.not_folded");
+        }
     }
 
     /// What it showed before may be another one now; for this caller, or for whoever asks.
@@ -85,7 +83,7 @@ impl One {
     }
 
     /// A server that is down or wrong has nothing here, and hides nothing of the others; one that is slow has what it showed this
-    /// caller last.
+    /// caller last. Nobody waits for one that did not answer the last time.
     pub(super) async fn shown(
         self: Arc<Self>,
         which: List,
@@ -94,29 +92,31 @@ impl One {
         let now = self.server.door.clock.monotonic();
         let key = asking.whose.map(|whose| (self.server.id.clone(), which, whose));
         let last = key.as_ref().and_then(|key| self.lasts.of(key, &self, now));
+        let standing = self.away.standing(which, self.by(asking.whose), now);
+        let behind = key.clone().filter(|_| last.is_some() || standing == Standing::Away);
         let again = |last: &Last| last.again(&self, which, asking.caller);
-        if self.rests(which, now) {
-            return last.as_deref().map(again).unwrap_or_default();
+        let has = || last.as_deref().map(again).unwrap_or_default();
+        let is_asked = behind.as_ref().is_some_and(|key| self.lasts.is_asked(key));
+        if is_asked || standing == Standing::Rests {
+            return has();
         }
-        let known = key.clone().zip(last);
-        if let Some((key, last)) = &known
-            && self.lasts.is_asked(key)
-        {
-            return again(last);
-        }
+        let limit = match (&behind, standing) {
+            (None, _) => Instant::now() + LIMIT,
+            (Some(_), Standing::Away) => Instant::now(),
+            (Some(_), _) => asking.soon,
+        };
         let (caller, presented) = (asking.caller.part(), asking.presented.cloned());
         let lead = Lead { caller, presented };
         let mut answer = Arc::clone(&self).ask(which, lead, key).boxed();
-        let limit = if known.is_some() { asking.soon } else { Instant::now() + LIMIT };
-        match (tokio::time::timeout_at(limit, &mut answer).await, known) {
+        let asked_by = asking.caller.request_id();
+        match (tokio::time::timeout_at(limit, &mut answer).await, behind) {
             (Ok(came), _) => came.map(|came| came.all(&self.server.id, which)).unwrap_or_default(),
-            (Err(_), Some((key, last))) => {
-                let asked_by = asking.caller.request_id();
+            (Err(_), Some(key)) => {
                 self.lasts.go_on(key, (answer, Arc::clone(&self)), asked_by);
-                again(&last)
+                has()
             }
             (Err(_), None) => {
-                self.rest(which, asking.caller.request_id());
+                self.rest(which, asking.whose, asked_by);
                 Vec::new()
             }
         }
@@ -127,10 +127,12 @@ impl One {
         let Lead { caller, presented } = &lead;
         let asked_at = self.server.door.clock.monotonic();
         let rules = self.server.decider.policy.current();
-        let whose = (caller, presented.as_ref());
+        let whose = key.as_ref().map(|(.., whose)| *whose);
+        let on_behalf = (caller, presented.as_ref());
         let kept = |entry: &RawValue| Some(entry.to_owned());
-        match pages(&self.server, whose, (which, Asks::ForTheCaller), kept).await {
+        match pages(&self.server, on_behalf, (which, Asks::ForTheCaller), kept).await {
             Ok(entries) => {
+                self.away.forget(&[which], self.by(whose));
                 let last = Arc::new(Last::new(&self, (&rules, asked_at), entries));
                 if let Some(key) = key {
                     self.lasts.keep(key, &last);
@@ -138,14 +140,16 @@ impl One {
                 return Some(last);
             }
             // Others may have what this caller lacks.
-            Err(NoList::OfTheCaller) => {
+            Err(no_list) => {
                 if let Some(key) = &key {
                     self.lasts.forget(key);
                 }
-            }
-            Err(NoList::OfTheServer) => {
-                self.has_news(None);
-                self.rest(which, caller.request_id());
+                if no_list == NoList::OfTheServer {
+                    if self.server.knows_no_callers() {
+                        self.has_news(None);
+                    }
+                    self.rest(which, whose, caller.request_id());
+                }
             }
         }
         None
