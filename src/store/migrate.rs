@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::open_error::OpenError;
 
 /// Every step that ever was, in order; a step that was released never changes.
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),

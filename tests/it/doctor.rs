@@ -196,15 +196,19 @@ impl Clock for SlowEndpoint {
     }
 }
 
-#[tokio::test]
-async fn a_slow_endpoint_is_not_taken_for_a_wrong_clock() {
-    let front = Arc::new(broker().await);
-    let directory = behind(&front, "");
+/// What is found behind this stand-in by a doctor to whom time passes so.
+async fn found(front: &FakeHttp, clock: Arc<dyn Clock>) -> Vec<app::Step> {
+    let directory = behind(front, "");
     let (environment, directory) = (Environment::default(), directory.path().to_owned());
     let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.display())];
     let loaded = load(Sources { directory, environment, overrides, file: None });
-    let config = loaded.config.as_ref().unwrap();
-    let steps = app::doctor(config, Variables::default(), Arc::new(SlowEndpoint(front))).await;
+    app::doctor(loaded.config.as_ref().unwrap(), Variables::default(), clock).await
+}
+
+#[tokio::test]
+async fn a_slow_endpoint_is_not_taken_for_a_wrong_clock() {
+    let front = Arc::new(broker().await);
+    let steps = found(&front, Arc::new(SlowEndpoint(Arc::clone(&front)))).await;
     let clock = steps.iter().find(|step| step.area == app::Area::Clock).unwrap();
     assert_eq!(clock.verdict, app::Verdict::Good, "{clock:?}");
 }
@@ -212,13 +216,8 @@ async fn a_slow_endpoint_is_not_taken_for_a_wrong_clock() {
 #[tokio::test]
 async fn a_broker_that_answers_late_under_its_name_is_told() {
     let front = Arc::new(broker().await);
-    let directory = behind(&front, "");
-    let (environment, directory) = (Environment::default(), directory.path().to_owned());
-    let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.display())];
-    let loaded = load(Sources { directory, environment, overrides, file: None });
-    let config = loaded.config.as_ref().unwrap();
-    let clock = Arc::new(Slow(front, "/health", Duration::from_secs(6)));
-    let steps = app::doctor(config, Variables::default(), clock).await;
+    let clock = Slow(Arc::clone(&front), "/health", Duration::from_secs(6));
+    let steps = found(&front, Arc::new(clock)).await;
     let told: Vec<_> = steps.iter().filter(|step| step.area == app::Area::PublicUrl).collect();
     let late = told.iter().find(|step| step.verdict == app::Verdict::Warning).unwrap();
     assert_eq!(late.found, "/health is answered after 6.0 s", "{told:#?}");

@@ -308,6 +308,29 @@ async fn what_stops_no_client_that_looks_elsewhere_is_a_warning() {
     }
 }
 
+/// In development pages of this machine need no setting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_the_settings_do_not_have_is_what_to_write_there() {
+    let front = free_port().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        format!("environment = \"staging\"\n[server]\npublic_url = \"http://{front}\"\n");
+    let served = Served::start(directory.path(), &settings, &[]).await;
+    let _nginx = Nginx::start(&front, &served.authority, "").await;
+    let asks = |more: &[&str]| {
+        let arguments = [&["doctor", "--json", "--as-client", "inspector"][..], more].concat();
+        last(&command_beside(directory.path(), &served.authority, &arguments))
+    };
+    let not_let = "pages of http://localhost:6274 may not call the endpoint";
+    let (good, told, all) = asks(&[]);
+    assert!(!good && told == not_let, "{all}");
+    assert!(all.contains(r#"server.allowed_origins = [\"http://localhost:6274\"]"#), "{all}");
+    let written = r#"server.allowed_origins=["http://localhost:6274"]"#;
+    let (good, told, all) = asks(&["--set", written]);
+    assert!(!good && told == not_let, "{all}");
+    assert!(all.contains("server.allowed_origins has it"), "{all}");
+}
+
 /// The broker that runs has another public name than the doctor's settings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_scheme_port_or_path_than_clients_use_is_named() {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::doctor_broken::last;
 use crate::support::child::{command_beside, command_by_way_of};
 use crate::support::free_port::free_port;
+use crate::support::not_looked_at::not_looked_at;
 
 /// A deployment with this public name.
 fn named(public: &str) -> TempDir {
@@ -90,13 +91,12 @@ fn slow_name_server(at: &str, late: Duration) -> Option<thread::JoinHandle<()>> 
 
 /// The resolver of the doctor alone is another, in a namespace of its own, where the machine lets one be made.
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "who runs it is told that it looked at nothing")]
 async fn a_name_server_that_is_slow_is_named_and_not_taken_for_a_firewall() {
     const AT: &str = "127.0.77.53:53";
     let may = Command::new("unshare").args(["--mount", "true"]).output();
     let server = slow_name_server(AT, Duration::from_millis(5_500));
     let (Ok(true), Some(server)) = (may.map(|ended| ended.status.success()), server) else {
-        eprintln!("no namespace can be made, or port 53 not be had: nothing is looked at");
+        not_looked_at("a slow name server", "no namespace can be made, or port 53 not be had");
         return;
     };
     let directory = named(&format!("http://slow.test:{}", free_port().port()));

@@ -5,24 +5,12 @@ use serde_json::{Value, json};
 
 use crate::authorization_server::identity_provider::UpstreamError;
 use crate::authorization_server::identity_provider::settings::{
-    ClaimMap, Endpoints, IdentityProviderSettings,
+    ClaimMap, IdentityProviderSettings,
 };
 use crate::store::ExternalIdentity;
 
 fn provider(issuer: &str, claims: ClaimMap) -> IdentityProviderSettings {
-    IdentityProviderSettings {
-        id: "idp".to_owned(),
-        name: "Contoso".to_owned(),
-        issuer: issuer.to_owned(),
-        client_id: "broker".parse().unwrap(),
-        client_secret: None,
-        scopes: "openid profile email".parse().unwrap(),
-        endpoints: Endpoints::Discovered,
-        claims,
-        require: std::collections::BTreeMap::new(),
-        stored: false,
-        standing: crate::login_provider::Standing::default(),
-    }
+    IdentityProviderSettings { claims, ..IdentityProviderSettings::of(issuer) }
 }
 
 fn map(subject: &str, username: &str, groups: &str) -> ClaimMap {

@@ -130,6 +130,16 @@ impl Discovery {
     }
 }
 
+#[cfg(test)]
+impl Discovery {
+    /// As if this had just been read.
+    pub(super) fn knowing(metadata: Metadata, clock: &Arc<dyn Clock>) -> Self {
+        let known = Some((clock.monotonic(), Arc::new(metadata)));
+        let kept = Kept { state: Mutex::new(State { known, failed_at: None }), ..Kept::default() };
+        Self { kept: Arc::new(kept), ..Self::default() }
+    }
+}
+
 impl Kept {
     fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -254,30 +264,14 @@ mod tests {
     use crate::time::{FixedClock, Timestamp};
 
     use super::*;
-    use crate::authorization_server::identity_provider::settings::ClaimMap;
 
     const DOCUMENT: &str = r#"{"issuer":"%ORIGIN%","authorization_endpoint":"%ORIGIN%a","token_endpoint":"%ORIGIN%t","jwks_uri":"%ORIGIN%j"}"#;
-
-    fn settings(issuer: &Url) -> IdentityProviderSettings {
-        IdentityProviderSettings {
-            id: "idp".to_owned(),
-            name: "Contoso".to_owned(),
-            issuer: issuer.to_string(),
-            client_id: "broker".parse().unwrap(),
-            client_secret: None,
-            scopes: "openid".parse().unwrap(),
-            endpoints: Endpoints::Discovered,
-            claims: ClaimMap::default(),
-            require: std::collections::BTreeMap::new(),
-            stored: false,
-            standing: crate::login_provider::Standing::default(),
-        }
-    }
 
     #[tokio::test]
     async fn nobody_who_logs_in_waits_for_a_document_that_is_known() {
         let host = FakeHttp::start(vec![Act::json(200, DOCUMENT), Act::Hang]).await;
-        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let (settings, outbound) =
+            (IdentityProviderSettings::of(host.origin.as_str()), loopback_client());
         let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
         let clock: Arc<dyn Clock> = fixed.clone();
         let discovery = Discovery::default();
@@ -293,7 +287,8 @@ mod tests {
     #[tokio::test]
     async fn one_that_took_long_to_fail_has_failed_just_now() {
         let host = FakeHttp::start(vec![Act::json(500, "")]).await;
-        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let (settings, outbound) =
+            (IdentityProviderSettings::of(host.origin.as_str()), loopback_client());
         let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
         let clock: Arc<dyn Clock> = fixed.clone();
         let discovery = Discovery::default();
@@ -317,7 +312,8 @@ mod tests {
         let moved = DOCUMENT.replace("%ORIGIN%t", "%ORIGIN%moved");
         let acts = vec![Act::json(200, DOCUMENT), Act::json(200, &moved)];
         let host = FakeHttp::start(acts).await;
-        let (settings, outbound) = (settings(&host.origin), loopback_client());
+        let (settings, outbound) =
+            (IdentityProviderSettings::of(host.origin.as_str()), loopback_client());
         let fixed = Arc::new(FixedClock::at(Timestamp::from_unix_seconds(0)));
         let clock: Arc<dyn Clock> = fixed.clone();
         let discovery = Discovery::default();

@@ -100,7 +100,6 @@ fn is_for(claims: &Map<String, Value>, client_id: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use crate::authorization_server::identity_provider::settings::{ClaimMap, Endpoints};
     use crate::resource_server::Algorithm;
 
     use super::*;
@@ -109,23 +108,11 @@ mod tests {
 
     fn outcome(typ: &str, change: impl FnOnce(&mut Value)) -> Result<LogoutToken, String> {
         let mut claims = json!({
-            "iss": "https://idp.example", "aud": "us", "sub": "1", "sid": "s", "jti": "j",
+            "iss": "https://idp.example", "aud": "broker", "sub": "1", "sid": "s", "jti": "j",
             "exp": NOW + 120, "iat": NOW, "events": { EVENT: {} },
         });
         change(&mut claims);
-        let settings = IdentityProviderSettings {
-            id: "idp".to_owned(),
-            name: "Contoso".to_owned(),
-            issuer: "https://idp.example".to_owned(),
-            client_id: "us".parse().unwrap(),
-            client_secret: None,
-            scopes: "openid".parse().unwrap(),
-            endpoints: Endpoints::Discovered,
-            claims: ClaimMap::default(),
-            require: std::collections::BTreeMap::new(),
-            stored: false,
-            standing: crate::login_provider::Standing::default(),
-        };
+        let settings = IdentityProviderSettings::of("https://idp.example");
         let claims = claims.as_object().unwrap().clone();
         let token = SignedJwt { typ: typ.to_owned(), algorithm: Algorithm::ES256, claims };
         match check(&settings, token, Timestamp::from_unix_seconds(NOW)) {

@@ -12,6 +12,7 @@ mod names;
 mod provider;
 mod renewal;
 mod settings;
+mod silence;
 mod speaking;
 
 pub(crate) use exchange::Callback;

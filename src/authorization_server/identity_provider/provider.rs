@@ -24,6 +24,7 @@ use super::freshness::Freshness;
 use super::logout_token;
 use super::renewal::{GivenTokens, Renewed};
 use super::settings::IdentityProviderSettings;
+use super::silence::{Silence, Turn};
 use super::speaking::Speaking;
 
 /// Every provider at which people log in now, in the order in which they are shown. Clones are the same.
@@ -60,6 +61,7 @@ impl IdentityProviders {
                 redirect_uri: callback_url(&self.public_url, &settings.id),
                 settings,
                 discovery: discovery.unwrap_or_default(),
+                silence: Silence::default(),
                 outbound: self.outbound.clone(),
                 clock: Arc::clone(&self.clock),
             })
@@ -110,6 +112,7 @@ pub(crate) struct Provider {
     settings: IdentityProviderSettings,
     redirect_uri: Url,
     discovery: Arc<Discovery>,
+    silence: Silence,
     outbound: Outbound,
     clock: Arc<dyn Clock>,
 }
@@ -269,14 +272,23 @@ impl Provider {
         Ok(LoggedIn { identity: self.settings.identity(&claims)?, auth_time, origin, given })
     }
 
+    /// For who would ask it again. `None`: it does not answer, and somebody else looks whether it does again.
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        self.silence.turn()
+    }
+
     /// Asks it again about somebody who logged in there.
     ///
     /// # Errors
     ///
     /// [`UpstreamError::Ended`] where it stands by them no more; others where it gave no answer
     pub(crate) async fn renew(&self, refresh_token: &SecretText) -> Result<Renewed, UpstreamError> {
-        let metadata = self.metadata().await?;
-        self.speaking(&metadata).renew(refresh_token).await
+        let renewed = match self.metadata().await {
+            Ok(metadata) => self.speaking(&metadata).renew(refresh_token).await,
+            Err(error) => Err(error),
+        };
+        self.silence.note(&renewed);
+        renewed
     }
 
     fn speaking<'a>(&'a self, metadata: &'a Metadata) -> Speaking<'a> {
@@ -320,3 +332,7 @@ fn token(random: &dyn Random) -> String {
     random.fill(&mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
 }
+
+#[cfg(test)]
+#[path = "provider_asked.rs"]
+mod asked;

@@ -94,6 +94,26 @@ impl NamePrefixes {
     }
 }
 
+#[cfg(test)]
+impl IdentityProviderSettings {
+    /// A provider that is asked where it is, and for nothing but what all have.
+    pub(super) fn of(issuer: &str) -> Self {
+        Self {
+            id: "idp".to_owned(),
+            name: "Contoso".to_owned(),
+            issuer: issuer.to_owned(),
+            client_id: "broker".parse().unwrap(),
+            client_secret: None,
+            scopes: "openid".parse().unwrap(),
+            endpoints: Endpoints::Discovered,
+            claims: ClaimMap::default(),
+            require: BTreeMap::new(),
+            stored: false,
+            standing: Standing::default(),
+        }
+    }
+}
+
 impl Default for ClaimMap {
     fn default() -> Self {
         Self {

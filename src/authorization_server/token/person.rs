@@ -13,12 +13,16 @@ use crate::store::{GrantRow, UserRow};
 
 use super::exchange::DEAD;
 
+/// The refresh token is good, and only its person can make it count again. Told to nobody but the client that has it.
+const UNVOUCHED: OAuthError =
+    OAuthError::InvalidGrant("the person has to log in at their identity provider again");
+
 /// Whether the identity provider at which they logged in to allow it stands by the person still.
 ///
 /// # Errors
 ///
-/// [`DEAD`] where it does not, or they have not logged in there for too long; [`OAuthError::Unavailable`] where it has been away
-/// for too long; [`OAuthError::Store`]
+/// [`UNVOUCHED`] where it does not, or they have not logged in there for too long; [`OAuthError::Unavailable`] where it has been
+/// away for too long; [`OAuthError::Store`]
 pub(super) async fn still_vouched(
     server: &AuthorizationServer,
     grant: &GrantRow,
@@ -26,7 +30,7 @@ pub(super) async fn still_vouched(
     let (Some(user), Some(issuer)) = (grant.user_id, &grant.login.issuer) else { return Ok(()) };
     match server.vouching.of((user, issuer), grant.created_at).await? {
         Stands::Yes => Ok(()),
-        Stands::No => Err(DEAD),
+        Stands::No => Err(UNVOUCHED),
         Stands::Unknown => Err(OAuthError::Unavailable(
             "the identity provider has not said for too long who this is",
         )),

@@ -33,7 +33,8 @@ pub(super) struct Refreshed {
 
 /// # Errors
 ///
-/// - `400 invalid_grant`: [`DEAD`]; with a revoked grant where the token was stolen (N45)
+/// - `400 invalid_grant`: [`DEAD`]; with a revoked grant where the token was stolen (N45); where the person has to log in at
+///   their identity provider again, with those words
 /// - `400 invalid_scope`, `400 invalid_target`: more than was granted; nothing is rotated (N49)
 /// - `429` for one grant that refreshes all the time; `503`, also while the person's identity provider has been away for too long
 pub(super) async fn exchange(exchange: &Exchange<'_>) -> Result<Granted, Refused> {

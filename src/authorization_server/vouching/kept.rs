@@ -25,6 +25,8 @@ pub(super) struct Kept {
     pub(super) refresh_token: SecretText,
     /// The last one, verified when it came.
     pub(super) id_token: Option<SecretText>,
+    /// When it was last asked it took the token, and what it said of the person was of no use.
+    silent: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +36,8 @@ struct Text {
     refresh_token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id_token: Option<String>,
+    #[serde(default)]
+    silent: bool,
 }
 
 impl Kept {
@@ -42,7 +46,7 @@ impl Kept {
         (refresh_token, id_token): (SecretText, Option<SecretText>),
     ) -> Self {
         let (subject, client_id) = (subject.to_owned(), client_id.to_owned());
-        Self { subject, client_id, refresh_token, id_token }
+        Self { subject, client_id, refresh_token, id_token, silent: false }
     }
 
     /// Whether this client of ours can ask with it.
@@ -51,11 +55,21 @@ impl Kept {
     }
 
     /// With what it gave for it. The refresh token is used on where no new one came (RFC 6749 §6); of an answer that was not
-    /// acceptable the ID token is not either.
+    /// acceptable the ID token is not either. Where none came the one before stays, ended as it may be: it says that there was one.
     pub(super) fn renewed(self, given: GivenTokens, heard: bool) -> Self {
         let refresh_token = given.refresh_token.unwrap_or(self.refresh_token);
-        let id_token = if heard { given.id_token } else { self.id_token };
+        let id_token = given.id_token.filter(|_| heard).or(self.id_token);
         Self { refresh_token, id_token, ..self }
+    }
+
+    /// With whether it says anything of use when it is asked with this.
+    pub(super) fn silent_if(self, silent: bool) -> Self {
+        Self { silent, ..self }
+    }
+
+    /// Whether to ask it again changes nothing.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
     }
 
     /// Whether the ID token is good for a while.
@@ -88,6 +102,7 @@ impl Kept {
             client_id: self.client_id.clone(),
             refresh_token: self.refresh_token.expose().to_owned(),
             id_token: self.id_token.as_ref().map(|token| token.expose().to_owned()),
+            silent: self.silent,
         };
         let text = serde_json::to_string(&text).map(SecretText::new).ok()?;
         key.seal_text(text.expose(), &provider_tokens_context(&user_id.to_string(), issuer))
@@ -99,7 +114,8 @@ impl Kept {
         let text = key.open_text(&row.sealed, &context).map(SecretText::new)?;
         let text: Text = serde_json::from_str(text.expose()).ok()?;
         let tokens = (SecretText::new(text.refresh_token), text.id_token.map(SecretText::new));
-        Some(Self::new((&text.subject, &text.client_id), tokens))
+        let kept = Self::new((&text.subject, &text.client_id), tokens);
+        Some(kept.silent_if(text.silent))
     }
 }
 

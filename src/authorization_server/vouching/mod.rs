@@ -37,7 +37,7 @@ const CLAIM: Duration = Duration::from_mins(2);
 const WAIT: Duration = Duration::from_mins(1);
 /// How often who waits for another one's answer looks whether it is there.
 const LOOK: Duration = Duration::from_millis(100);
-/// A provider that did not answer is not asked about the same person before that is over.
+/// A provider that did not answer, or not with all that was wanted, is not asked about the same person before that is over.
 const PAUSE: Duration = Duration::from_mins(1);
 /// How often, and how long apart, an answer is put into a store that does not answer: within what the one who asks has.
 const PUTS: u32 = 8;
@@ -181,6 +181,7 @@ impl Vouching {
             if row.ask_at > now {
                 return Ok(self.unanswered(provider, &row));
             }
+            let Some(_turn) = provider.turn() else { return Ok(self.unanswered(provider, &row)) };
             if parts.store.claim_provider_tokens(&row, now, now.plus(CLAIM)).await? {
                 return self.ask_alone(provider, &row).await;
             }
@@ -207,18 +208,23 @@ impl Vouching {
     ) -> Result<Stands, StoreError> {
         let Some(kept) = Kept::open(&self.0.key, row) else {
             tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_unopened");
-            return self.put_off(provider, row).await.map(only_a_login_helps);
+            return self.put_off(provider, row).await;
         };
         if !kept.is_of(provider.client_id()) {
             tracing::warn!(idp.id = provider.id(), "identity_provider.tokens_of_another_client");
-            return self.put_off(provider, row).await.map(only_a_login_helps);
+            return self.put_off(provider, row).await;
         }
         match provider.renew(&kept.refresh_token).await {
             Ok(renewed) => self.answered(provider, (row, kept), renewed).await,
             Err(UpstreamError::Ended) => self.end(provider, row).await,
             Err(error) => {
                 unheard(provider, &error);
-                self.put_off(provider, row).await
+                if !kept.is_silent() {
+                    return self.put_off(provider, row).await;
+                }
+                let (kept, now) = (kept.silent_if(false), self.0.clock.now());
+                self.put(provider, (row, kept), (None, now)).await?;
+                self.look_again(provider, row).await
             }
         }
     }
@@ -230,21 +236,21 @@ impl Vouching {
         (row, kept): (&ProviderTokensRow, Kept),
         Renewed { given, said }: Renewed,
     ) -> Result<Stands, StoreError> {
+        let mut away = false;
         let said = match said.and_then(|said| kept.about(said)) {
             // They would not be let in any more.
             Err(UpstreamError::NotRequired) => return self.end(provider, row).await,
             Err(error) => {
                 unheard(provider, &error);
+                away = is_away(&error);
                 None
             }
             Ok(said) => Some(said),
         };
-        let heard = said.is_some();
-        let now = self.0.clock.now();
-        if !self.put(provider, (row, kept.renewed(given, heard)), (said, now)).await? {
-            return self.look_again(provider, row).await;
-        }
-        Ok(if heard { Stands::Yes } else { only_a_login_helps(self.unanswered(provider, row)) })
+        let (heard, now) = (said.is_some(), self.0.clock.now());
+        let kept = kept.renewed(given, heard).silent_if(!heard && !away);
+        let put = self.put(provider, (row, kept), (said, now)).await?;
+        if put && heard { Ok(Stands::Yes) } else { self.look_again(provider, row).await }
     }
 
     /// `false` where something else is there by now, or nothing.
@@ -256,7 +262,9 @@ impl Vouching {
     ) -> Result<bool, StoreError> {
         let sealed = kept.seal(&self.0.key, row.user_id, provider.issuer());
         let sealed = sealed.ok_or(StoreError::OtherKey)?;
-        let ask_at = if said.is_some() { now } else { now.plus(PAUSE) };
+        // Where it gave no ID token that lasts, each call that needs one would ask it again.
+        let ended = kept.id_token.is_some() && !kept.lasts(now);
+        let ask_at = if said.is_some() && !ended { now } else { now.plus(PAUSE) };
         let answer = ProviderAnswer { sealed, said, now, ask_at };
         // The token before may be good for nothing now: without the new one the next answer would be that the person is gone.
         for _ in 0..PUTS {
@@ -280,13 +288,19 @@ impl Vouching {
         Ok(self.unanswered(provider, row))
     }
 
-    /// Its last word holds for a while.
+    /// Its last word holds for a while. After that to come again helps where it is away, and nothing but a log-in where it is
+    /// not: whoever asks is told the same, for it is the row that says so.
     fn unanswered(&self, provider: &Provider, row: &ProviderTokensRow) -> Stands {
         let age = self.0.clock.now().since(row.heard_at);
-        if age < provider.standing().unanswered() { Stands::Yes } else { Stands::Unknown }
+        if age < provider.standing().unanswered() {
+            return Stands::Yes;
+        }
+        let kept = Kept::open(&self.0.key, row);
+        let away = kept.is_some_and(|kept| kept.is_of(provider.client_id()) && !kept.is_silent());
+        if away { Stands::Unknown } else { Stands::No }
     }
 
-    /// They logged in anew meanwhile, or what there was has ended.
+    /// Something else is there now: what came of the question, or of a log-in meanwhile. Or what there was has ended.
     async fn look_again(
         &self,
         provider: &Provider,
@@ -332,12 +346,14 @@ impl Vouching {
     }
 }
 
-/// It is not away: to come again changes nothing.
-const fn only_a_login_helps(stands: Stands) -> Stands {
-    match stands {
-        Stands::Unknown => Stands::No,
-        Stands::Yes | Stands::No => stands,
-    }
+/// Whether the same question may have another answer later: nothing came, or something of the provider's own is out of order.
+const fn is_away(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Unreachable(_)
+            | UpstreamError::Signature(_)
+            | UpstreamError::Status { status: 429 | 500.., .. }
+    )
 }
 
 /// For the operator. Nothing in it is text of the provider.

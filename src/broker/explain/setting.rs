@@ -81,7 +81,7 @@ fn oauth(error: &str) -> Option<&'static str> {
             "authorization_server.client.grants of this client; or it has to show its certificate (tls_client_certificate_bound_access_tokens), which a proxy before the broker takes away"
         }
         "invalid_grant" => {
-            "Nothing here: codes live for a minute and count once, refresh tokens until authorization_server.refresh_token_ttl_seconds or until somebody ends the grant (broker grant list). Replicas have to share store.url"
+            "Nothing here: codes live for a minute and count once, refresh tokens until authorization_server.refresh_token_ttl_seconds or until somebody ends the grant (broker grant list), or until their person has to log in at the identity provider again (its standing). Replicas have to share store.url"
         }
         "invalid_scope" => {
             "Policy: nothing of what was asked for would be of use to this client or person. authorization_server.client.scopes of a client that acts for itself"

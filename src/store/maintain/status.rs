@@ -198,3 +198,29 @@ async fn count(connection: &mut Connection, sql: &'static str) -> Result<u64, St
     let n = row.map(|row| row.int("n")).transpose()?.unwrap_or(0);
     Ok(u64::try_from(n).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::migrate::STEPS;
+    use crate::store::sealing::SealedPlace;
+
+    use super::*;
+
+    /// The schema that makes this table.
+    fn came(table: &str) -> Option<i64> {
+        let made = format!("CREATE TABLE {table} (");
+        STEPS.iter().zip(1..).find(|(sql, _)| sql.contains(&made)).map(|(_, step)| step)
+    }
+
+    #[test]
+    fn a_table_is_looked_for_from_the_schema_on_that_it_came_with() {
+        for (since, name, _) in TABLES {
+            assert_eq!(came(name), Some(*since), "{name}");
+        }
+        assert_eq!(came("sealing"), Some(SEALING));
+        for place in SealedPlace::ALL {
+            let since = came(place.table()).map(|since| since.max(SEALING));
+            assert_eq!(since, Some(place.since()), "{place:?}");
+        }
+    }
+}

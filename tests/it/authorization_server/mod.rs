@@ -65,4 +65,5 @@ mod stored_providers;
 mod vouched_clients;
 mod vouching;
 mod vouching_id_tokens;
+mod vouching_world;
 mod waiting;

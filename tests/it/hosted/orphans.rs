@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::table;
 use crate::support::child::Served;
+use crate::support::not_looked_at::not_looked_at;
 use crate::support::product::{Wire, mcp};
 use crate::support::until::until;
 use crate::upstream::PATH;
@@ -52,13 +53,12 @@ impl Site {
 
 /// In a namespace of its own, where the machine lets one be made.
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "who runs it is told that it looked at nothing")]
 async fn orphans_are_waited_for_by_the_first_process() {
     let way = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"];
     let [program, arguments @ ..] = way;
     let may = Command::new(program).args(arguments).arg("true").output();
     if !may.is_ok_and(|ended| ended.status.success()) {
-        eprintln!("not looked at: no namespace can be made here");
+        not_looked_at("orphans in a namespace", "none can be made here");
         return;
     }
     Site::start(&way).await.reaps().await;

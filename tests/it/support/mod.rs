@@ -7,6 +7,7 @@ pub(crate) mod fake_http;
 pub(crate) mod free_port;
 pub(crate) mod metadata_service;
 pub(crate) mod national;
+pub(crate) mod not_looked_at;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod raw_http;
