@@ -52,9 +52,10 @@ impl OwnEars {
 
     /// From now on it is these servers, and no others. One that is reached another way is listened to anew.
     fn follow(&mut self) {
-        let servers = self.folded.all();
+        let mut servers = self.folded.all();
+        servers.retain(|one| !one.server.knows_no_callers());
         self.board.keep_alone(&mut self.ears, &servers);
-        for one in servers.into_iter().filter(|one| !one.server.knows_no_callers()) {
+        for one in servers {
             if self.ears.contains_key(&one.server.id) {
                 continue;
             }

@@ -106,7 +106,10 @@ impl Hub {
         if inner.leads.is_empty() {
             return;
         }
-        self.board.keep_alone(&mut inner.ears, servers);
+        // One that knows its callers by now stands on each client's own board.
+        let shared: Vec<_> =
+            servers.iter().filter(|one| one.server.knows_no_callers()).cloned().collect();
+        self.board.keep_alone(&mut inner.ears, &shared);
         self.listen(&mut inner, servers);
     }
 
