@@ -17,6 +17,7 @@ mod listen;
 mod merged;
 mod names;
 mod one;
+mod places;
 mod visible;
 
 use std::borrow::Cow;

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::ear::{Ear, Leads};
 use super::heard::Lead;
 use super::hub::{Ears, Listening};
-use super::listen::place_for;
+use super::places::Places;
 
 /// Dropped, the streams of its servers are closed.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct OwnEars {
     folded: Arc<Folded>,
     lead: Lead,
     board: Arc<Board>,
+    places: Places,
     /// Streams that this client's stream has besides.
     others: usize,
     ears: Ears,
@@ -28,12 +29,13 @@ impl OwnEars {
     pub(super) fn begin(
         folded: &Arc<Folded>,
         (lead, board): (&Lead, &Arc<Board>),
-        others: usize,
+        (places, others): (Places, usize),
     ) -> Self {
         // First: what comes after it is looked at once too often rather than never.
         let replaced = folded.replaced.subscribe();
         let (folded, lead, board) = (Arc::clone(folded), lead.clone(), Arc::clone(board));
-        let mut begun = Self { folded, lead, board, others, ears: Ears::new(), replaced };
+        let ears = Ears::new();
+        let mut begun = Self { folded, lead, board, places, others, ears, replaced };
         begun.follow();
         begun
     }
@@ -52,14 +54,15 @@ impl OwnEars {
 
     /// From now on it is these servers, and no others. One that is reached another way is listened to anew.
     fn follow(&mut self) {
-        let servers = self.folded.all();
+        let mut servers = self.folded.all();
+        servers.retain(|one| !one.server.knows_no_callers());
         self.board.keep_alone(&mut self.ears, &servers);
-        for one in servers.into_iter().filter(|one| !one.server.knows_no_callers()) {
+        for one in servers {
             if self.ears.contains_key(&one.server.id) {
                 continue;
             }
             let taken = self.others + self.ears.len();
-            let Some(place) = place_for(&self.folded.hub, &self.lead, taken) else { break };
+            let Some(place) = self.places.one_more(&one.server.id, taken) else { break };
             let (id, leads) = (one.server.id.clone(), Leads::One(self.lead.clone()));
             let ear = Ear { one, leads, board: Arc::clone(&self.board) };
             self.ears.insert(id, Listening::begin(ear, Some(place)));

@@ -72,6 +72,15 @@ pub(super) struct Place {
     _of_all: OwnedSemaphorePermit,
 }
 
+/// Whose places are used up, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Those of one client's stream.
+    Stream,
+    Person(usize),
+    All(usize),
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut inner = self.hub.inner();
@@ -106,7 +115,10 @@ impl Hub {
         if inner.leads.is_empty() {
             return;
         }
-        self.board.keep_alone(&mut inner.ears, servers);
+        // One that knows its callers by now stands on each client's own board.
+        let shared: Vec<_> =
+            servers.iter().filter(|one| one.server.knows_no_callers()).cloned().collect();
+        self.board.keep_alone(&mut inner.ears, &shared);
         self.listen(&mut inner, servers);
     }
 
@@ -123,7 +135,7 @@ impl Hub {
     }
 
     /// A place, if there is one for this person.
-    pub(super) fn place_for(&self, whose: &Principal) -> Option<Place> {
+    pub(super) fn place_for(&self, whose: &Principal) -> Result<Place, Full> {
         let mut inner = self.inner();
         inner.of_each.retain(|_, places| places.strong_count() > 0);
         let person = who_takes_room(whose);
@@ -131,9 +143,10 @@ impl Hub {
         let theirs = theirs.unwrap_or_else(|| Arc::new(Semaphore::new(OF_ONE)));
         inner.of_each.insert(person, Arc::downgrade(&theirs)); // what is taken of them keeps them
         drop(inner);
-        let own = theirs.try_acquire_owned().ok()?;
-        let of_all = Arc::clone(&self.of_callers).try_acquire_owned().ok()?;
-        Some(Place { _own: own, _of_all: of_all })
+        let own = theirs.try_acquire_owned().map_err(|_| Full::Person(OF_ONE))?;
+        let of_all = Arc::clone(&self.of_callers).try_acquire_owned();
+        let of_all = of_all.map_err(|_| Full::All(OF_CALLERS))?;
+        Ok(Place { _own: own, _of_all: of_all })
     }
 
     /// The one whose token lasts longest: a stream ends with the token of who opened it.

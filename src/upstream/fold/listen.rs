@@ -29,14 +29,12 @@ use crate::upstream::wanted::Wanted;
 use super::attend::OwnEars;
 use super::follow::{Followed, Follower, Updates};
 use super::heard::Lead;
-use super::hub::{Hub, Place};
 use super::merged::{Client, Expected, Held, Merged, Subject};
+use super::places::Places;
 use super::visible::Which;
 use super::{Folded, names, unknown};
 
 const METHOD: &str = "subscriptions/listen";
-/// Streams toward servers for one client's stream alone: those of its resources, and those of servers that know their callers.
-const OF_ITS_OWN: usize = 32;
 
 /// Resources, as they are at their servers, and what policy says of each.
 type Decided = Vec<(Followed, Decision)>;
@@ -156,9 +154,10 @@ impl Folded {
         let shared: Vec<_> = shared.collect();
         let (board, updates) = (Arc::new(self.hub.board.beside()), Arc::new(Updates::default()));
         let (mut listening, gone) = (JoinSet::new(), CancellationToken::new());
-        let theirs = (&client.lead, &gone);
-        let following = self.follow_each(theirs, (&followed, &updates), &mut listening);
-        let own = lists.then(|| OwnEars::begin(self, (&client.lead, &board), following));
+        let mut places = Places::of(&self.hub, &client.lead.caller);
+        let theirs = (&client.lead, &gone, &mut places);
+        let following = follow_each(theirs, (&followed, &updates), &mut listening);
+        let own = lists.then(|| OwnEars::begin(self, (&client.lead, &board), (places, following)));
         let of_its_own = own.as_ref().map(OwnEars::ids).unwrap_or_default();
         if let Some(own) = own {
             listening.spawn(own.attend());
@@ -175,47 +174,36 @@ impl Folded {
         let held = Held { _seat: seat, _board: board, _listening: listening, gone, _place: place };
         Merged::new(client, subject, held)
     }
-
-    /// Listens to what becomes of these resources. To how many servers.
-    fn follow_each(
-        &self,
-        (lead, gone): (&Lead, &CancellationToken),
-        (followed, updates): (&[Followed], &Arc<Updates>),
-        listening: &mut JoinSet<()>,
-    ) -> usize {
-        let mut count = 0;
-        for (server, followed) in by_server(followed) {
-            let Some(place) = place_for(&self.hub, lead, count) else {
-                updates.refuse(followed.into_iter().map(|followed| followed.uri));
-                continue;
-            };
-            let (lead, updates, gone) = (lead.clone(), Arc::clone(updates), gone.clone());
-            let closing = server.closing.clone();
-            let one = Follower { server, lead, followed, updates };
-            listening.spawn(async move {
-                tokio::select! {
-                    () = one.follow() => {}
-                    () = closing.cancelled() => {}
-                }
-                drop(place);
-                if closing.is_cancelled() {
-                    gone.cancel();
-                }
-            });
-            count += 1;
-        }
-        count
-    }
 }
 
-/// For one more stream that is this client's alone, beside so many. Too many are let go.
-pub(super) fn place_for(hub: &Hub, lead: &Lead, taken: usize) -> Option<Place> {
-    let has_room = taken < OF_ITS_OWN;
-    let place = has_room.then(|| hub.place_for(lead.caller.principal())).flatten();
-    if place.is_none() {
-        tracing::warn!(most = OF_ITS_OWN, "upstream.too_many_streams_of_callers");
+/// Listens to what becomes of these resources. To how many servers.
+fn follow_each(
+    (lead, gone, places): (&Lead, &CancellationToken, &mut Places),
+    (followed, updates): (&[Followed], &Arc<Updates>),
+    listening: &mut JoinSet<()>,
+) -> usize {
+    let mut count = 0;
+    for (server, followed) in by_server(followed) {
+        let Some(place) = places.one_more(&server.id, count) else {
+            updates.refuse(followed.into_iter().map(|followed| followed.uri));
+            continue;
+        };
+        let (lead, updates, gone) = (lead.clone(), Arc::clone(updates), gone.clone());
+        let closing = server.closing.clone();
+        let one = Follower { server, lead, followed, updates };
+        listening.spawn(async move {
+            tokio::select! {
+                () = one.follow() => {}
+                () = closing.cancelled() => {}
+            }
+            drop(place);
+            if closing.is_cancelled() {
+                gone.cancel();
+            }
+        });
+        count += 1;
     }
-    place
+    count
 }
 
 /// The answer to who may not be told of all of them. Of several it is about the worst: what no challenge opens.

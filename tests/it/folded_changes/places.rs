@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::lists::{broker, table};
 use super::{Listener, Teller};
 use crate::support::product::Product;
+use crate::support::raw_http::Request;
 use crate::support::until::until;
 
 fn tools() -> Value {
@@ -66,4 +67,69 @@ async fn one_person_does_not_have_the_places_of_all() {
     teller.has_open(64 + 32).await;
     drop(adas);
     teller.has_open(32).await;
+}
+
+/// A server that is away, and is asked for Ada and for Bob again and again. Neither reads.
+struct AskedForTwo {
+    teller: Teller,
+    product: Product,
+    clock: Arc<FixedClock>,
+    /// Ada's, good for ten seconds.
+    token: String,
+    _unread: [Listener; 2],
+}
+
+const CLIENT: &str = "[[authorization_server.client]]\nclient_id = \"agent\"\nsecret = \"agent-secret\"\ngrants = [\"client_credentials\"]\nscopes = [\"weather:read\"]\n";
+const FOR_ADA: &str = "server/discover of ada";
+const FOR_BOB: &str = "server/discover of bob";
+
+impl AskedForTwo {
+    async fn start() -> Self {
+        let teller = Teller::start();
+        teller.fails();
+        let clock = Arc::new(FixedClock::at(SystemClock.now()));
+        let table = table("weather", &teller.url);
+        let table = table.replace("fold = true\n", "fold = true\nidentity_header = true\n");
+        let settings = ["[outbound]\nallow_private = [\"127.0.0.1\"]\n", &table, CLIENT].concat();
+        let product = Product::start_at(&settings, Arc::clone(&clock) as _).await;
+        let token = product.token_with(&["weather:read"], |token| {
+            token.expires_at = token.issued_at.plus(Duration::from_secs(10));
+        });
+        let bob =
+            product.token_with(&["weather:read"], |token| token.subject = "bob".parse().unwrap());
+        let unread = [
+            Listener::open_unread(&product, &token, &tools()).await,
+            Listener::open_unread(&product, &bob, &tools()).await,
+        ];
+        teller.is_asked(FOR_BOB, 2).await;
+        teller.is_asked(FOR_ADA, 2).await;
+        Self { teller, product, clock, token, _unread: unread }
+    }
+
+    /// The server is asked on for Bob, with rests of the same length, and for Ada no more.
+    async fn is_asked_for_bob_alone(&self) {
+        let before = self.teller.asked(FOR_ADA);
+        self.teller.is_asked(FOR_BOB, self.teller.asked(FOR_BOB) + 2).await;
+        assert_eq!(self.teller.asked(FOR_ADA), before);
+    }
+}
+
+/// Such a stream looks at nothing by itself: what is asked for it is looked at each time.
+#[tokio::test]
+async fn no_server_is_asked_for_a_token_that_is_over_although_its_stream_is_not() {
+    let both = AskedForTwo::start().await;
+    // Before who does not read is let go.
+    both.clock.advance(Duration::from_secs(15));
+    both.is_asked_for_bob_alone().await;
+}
+
+#[tokio::test]
+async fn no_server_is_asked_for_a_token_that_is_revoked_although_its_stream_goes_on() {
+    let both = AskedForTwo::start().await;
+    let revoke = Request::new("POST", "/revoke")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "Basic YWdlbnQ6YWdlbnQtc2VjcmV0")
+        .body(format!("token={}", both.token));
+    assert_eq!(both.product.send(revoke).await.status, 200);
+    both.is_asked_for_bob_alone().await;
 }

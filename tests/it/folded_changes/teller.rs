@@ -9,10 +9,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, watch};
+
+use crate::folded_slow::person;
 
 /// The server, and what the test says of it. Dropped, it is away.
 pub(super) struct Teller {
@@ -35,7 +38,7 @@ struct Shared {
     news: broadcast::Sender<String>,
     /// Streams that are open.
     open: watch::Sender<usize>,
-    /// How often each method was asked for.
+    /// How often each method was asked for; and by whom, where the broker says it.
     asked: watch::Sender<BTreeMap<String, usize>>,
 }
 
@@ -45,6 +48,7 @@ struct State {
     prompts: Vec<String>,
     description: String,
     hangs: bool,
+    fails: bool,
 }
 
 /// An open stream.
@@ -75,6 +79,7 @@ impl Teller {
             prompts: vec!["day".to_owned()],
             description: "Reads.".to_owned(),
             hangs: false,
+            fails: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -100,6 +105,11 @@ impl Teller {
     /// From now on it answers nobody, and holds everybody up.
     pub(super) fn hangs(&self) {
         self.state().hangs = true;
+    }
+
+    /// From now on it answers everybody with an error of its own.
+    pub(super) fn fails(&self) {
+        self.state().fails = true;
     }
 
     /// Has these tools from now on, and says that they changed.
@@ -162,18 +172,28 @@ impl Teller {
 
 async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = TcpListener::from_std(listener).unwrap();
-    let answer = move |Json(asked): Json<Value>| answer(Arc::clone(&shared), asked);
+    let answer = move |headers: HeaderMap, Json(asked): Json<Value>| {
+        answer(Arc::clone(&shared), person(&headers), asked)
+    };
     let router = axum::Router::new().route("/mcp", axum::routing::post(answer));
     axum::serve(listener, router).await.unwrap();
 }
 
-async fn answer(shared: Arc<Shared>, asked: Value) -> Response {
+async fn answer(shared: Arc<Shared>, person: Option<String>, asked: Value) -> Response {
     let method = asked["method"].as_str().unwrap_or_default().to_owned();
-    shared.asked.send_modify(|all| *all.entry(method.clone()).or_default() += 1);
+    shared.asked.send_modify(|all| {
+        let theirs = person.map(|person| format!("{method} of {person}"));
+        for what in theirs.into_iter().chain([method.clone()]) {
+            *all.entry(what).or_default() += 1;
+        }
+    });
     if shared.state.lock().unwrap().hangs {
         std::future::pending::<()>().await;
     }
     let state = shared.state.lock().unwrap();
+    if state.fails {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let (description, schema) = (&state.description, json!({ "type": "object" }));
     let named =
         |name: &String| json!({ "name": name, "description": description, "inputSchema": schema });

@@ -154,6 +154,17 @@ async fn what_the_server_does_not_tell_of_cannot_be_subscribed_to() {
     drop(stream);
 }
 
+/// Else its client would take it for subscribed to, and wait for what nobody tells.
+#[tokio::test]
+async fn what_the_server_tells_of_no_more_is_not_subscribed_to_any_more() {
+    let client = InSession::start().await;
+    assert_eq!(client.resource("subscribe", "city:paris").await["result"], json!({}));
+    client.behind.is_silent_of("city:paris");
+    let _stream = client.listens().await;
+    let refused = client.resource("subscribe", "city:paris").await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+}
+
 // RS-8, RS-31, RS-32
 #[tokio::test]
 async fn nobody_is_told_of_what_another_subscribed_to() {

@@ -39,6 +39,8 @@ struct OneEra {
     seen: Arc<Mutex<Vec<String>>>,
     /// What it tells all who listen.
     changes: broadcast::Sender<Value>,
+    /// The city of which it tells nothing.
+    silent_of: Arc<Mutex<String>>,
 }
 
 fn wire<T: DeserializeOwned>(value: Value) -> T {
@@ -238,14 +240,15 @@ impl ServerHandler for OneEra {
         Ok(result.into())
     }
 
-    /// In the new era: of all but one city.
+    /// In the new era: of all but that city.
     fn accepted_subscription_filter(
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
         let mut filter = requested.supported_by(&self.get_info().capabilities);
         if let Some(uris) = &mut filter.resource_subscriptions {
-            uris.retain(|uri| uri != "city:atlantis");
+            let silent_of = self.silent_of.lock().unwrap();
+            uris.retain(|uri| *uri != *silent_of);
         }
         Some(filter)
     }
@@ -298,7 +301,8 @@ impl Translated {
 
     pub(super) async fn start_with(speaks: Speaks, table: &str) -> Self {
         let (seen, (changes, _)) = (Arc::default(), broadcast::channel(16));
-        let server = OneEra { speaks, seen, changes };
+        let silent_of = Arc::new(Mutex::new("city:atlantis".to_owned()));
+        let server = OneEra { speaks, seen, changes, silent_of };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let mut running = JoinSet::new();
@@ -323,6 +327,11 @@ impl Translated {
             change["params"] = json!({ "uri": uri });
         }
         self.server.changes.send(change).unwrap();
+    }
+
+    /// From now on the server tells nothing of this city.
+    pub(super) fn is_silent_of(&self, uri: &str) {
+        uri.clone_into(&mut self.server.silent_of.lock().unwrap());
     }
 
     /// What the server was asked.
