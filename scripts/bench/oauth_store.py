@@ -90,17 +90,22 @@ def rotate(seconds, url, tokens, part=(0, SAMPLE), connections=CONNECTIONS, paus
     return result
 
 
-def paced(highest, url, tokens, part):
-    """At four fifths of the highest rate, from connections that pause."""
-    period = PACED / (SHARE * highest) * 1e6
-    pause, (at, end) = period, part
-    for seconds in [2, 2, 2, 10]:
+def paced(url, tokens, part):
+    """At four fifths of the highest rate that as many connections have, from connections that pause. With that share."""
+    at, end = part
+    step = (end - at) // 8
+    pause, highest, period = "", 0.0, 0.0
+    for seconds in [4, 2, 2, 2, 10]:
         # Each token counts once.
-        to = end if seconds == 10 else at + (end - at) // 6
-        result = rotate(seconds, url, tokens, (at, to), PACED, round(max(pause, 1)))
-        pause += period - PACED * result["seconds"] / result["requests"] * 1e6
-        at = to
-    return result
+        to = end if seconds == 10 else at + step
+        result = rotate(seconds, url, tokens, (at, to), PACED, pause and round(max(pause, 1)))
+        rate, at = result["requests"] / result["seconds"], to
+        if not highest:
+            highest = rate
+            pause = period = PACED / (SHARE * highest) * 1e6
+        else:
+            pause += period - PACED / rate * 1e6
+    return result, rate / highest
 
 
 def refresh(name, pid, url, home, seconds, results):
@@ -131,15 +136,14 @@ def rotation(url, home, seconds):
     tokens = f"{home}/tokens"
     count = len(pathlib.Path(tokens).read_text().splitlines())
     result = rotate(seconds, url, tokens, (0, count // 2))
-    rate = result["requests"] / result["seconds"]
-    slower = paced(rate, url, tokens, (count // 2, count))
+    slower, share = paced(url, tokens, (count // 2, count))
     stop.set()
     watching.join()
     print("| connections | rotations/s | p50 ms | p99 ms | p99.9 ms | slowest ms |\n|---|---:|---:|---:|---:|---:|")
     for name, row in {CONNECTIONS: result, f"{PACED} that pause": slower}.items():
         print("| {} | {:,.0f} | {:.2f} | {:.2f} | {:.2f} | {:.2f} |".format(
             name, row["requests"] / row["seconds"], *(row[part] / 1000 for part in ["p50_us", "p99_us", "p999_us", "max_us"])))
-    print(f"\nThe log had {max(sizes) / 1e6:.0f} MB at most; the slower rate is {slower['requests'] / slower['seconds'] / rate:.2f} of the other.")
+    print(f"\nThe log had {max(sizes) / 1e6:.0f} MB at most; those that pause had {share:.2f} of the highest rate of as many.")
 
 
 class Browser:
