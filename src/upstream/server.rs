@@ -312,9 +312,9 @@ impl Server {
         if !self.watch.wants_to_see(tool) || !may_use() {
             return;
         }
-        let waiting = tokio::time::timeout(fold::LIMIT, self.watch.looked.lock());
-        let Ok(mut looked) = waiting.await else { return };
-        let by = self.tells_apart(caller.0.principal());
+        let (looked, by) = (&self.watch.looked, self.tells_apart(caller.0.principal()));
+        let turn = looked.turn(by);
+        let Ok(_turn) = tokio::time::timeout(fold::LIMIT, turn.lock()).await else { return };
         let lately = looked.lately(tool, by, self.door.clock.monotonic());
         if lately || !self.watch.wants_to_see(tool) {
             return;

@@ -49,8 +49,8 @@ pub struct Watch {
     told_that_it_is_full: AtomicBool,
     /// Other definitions are approved than before.
     approved: tokio::sync::watch::Sender<()>,
-    /// Lists that were asked for because of a pin: one asks, the others wait for what it sees.
-    pub(super) looked: tokio::sync::Mutex<Looked>,
+    /// Lists that were asked for because of a pin.
+    pub(super) looked: Looked,
 }
 
 /// A tool as it was last seen.
@@ -134,7 +134,7 @@ impl Watch {
             told: Told::default(),
             told_that_it_is_full: AtomicBool::new(false),
             approved: tokio::sync::watch::Sender::default(),
-            looked: tokio::sync::Mutex::default(),
+            looked: Looked::default(),
         }
     }
 

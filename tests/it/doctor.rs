@@ -202,7 +202,7 @@ async fn found(front: &FakeHttp, clock: Arc<dyn Clock>) -> Vec<app::Step> {
     let (environment, directory) = (Environment::default(), directory.path().to_owned());
     let overrides = vec![format!("store.url=sqlite:{}/data/broker.db", directory.display())];
     let loaded = load(Sources { directory, environment, overrides, file: None });
-    app::doctor(loaded.config.as_ref().unwrap(), Variables::default(), clock).await
+    Box::pin(app::doctor(loaded.config.as_ref().unwrap(), Variables::default(), clock)).await
 }
 
 #[tokio::test]

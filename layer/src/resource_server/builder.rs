@@ -95,7 +95,8 @@ impl VerifierBuilder {
     /// tokens. So a change of audiences costs no fetch, and none that fails while an issuer is away.
     ///
     /// Of an issuer that is asked in another way (its URL, our client there, the algorithms, or how long its answers are kept)
-    /// nothing is taken over, of one with another clock neither. Tokens that were verified are verified anew.
+    /// nothing is taken over, of one with another clock neither. Tokens that were verified are verified anew. *Not* compared is the
+    /// [`Outbound`] that it came by: do not go on where that is another because what it let in is not trusted any more.
     pub fn going_on_from(mut self, before: &Verifier) -> Self {
         self.before = Some(Known::of(before));
         self

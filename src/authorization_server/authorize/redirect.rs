@@ -70,7 +70,7 @@ impl Refused {
                 "this client pushes its authorization requests to the pushed authorization request endpoint"
             }
             Self::LoginRequired => "nobody is logged in and no page may be shown",
-            Self::NewLoginRequired => "another login is needed and no page may be shown",
+            Self::NewLoginRequired => "a new login is needed and no page may be shown",
             Self::OtherPerson => "who is logged in is not whom id_token_hint is about",
             Self::ConsentRequired => "consent is needed and no page may be shown",
             Self::UnmetAuthentication => "the login is of no kind that acr_values asks for",

@@ -64,6 +64,14 @@ pub enum UpstreamError {
     Ended,
 }
 
+impl UpstreamError {
+    /// Whether nothing came at all. What is too large or compressed did come.
+    pub(crate) const fn is_silence(&self) -> bool {
+        use OutboundError::{Compressed, TooLarge};
+        matches!(self, Self::Unreachable(error) if !matches!(error, TooLarge { .. } | Compressed { .. }))
+    }
+}
+
 /// What a provider said instead of sending a code (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

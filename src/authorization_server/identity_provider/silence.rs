@@ -41,7 +41,7 @@ impl Silence {
             // It was not asked, or not for what it says of itself.
             Some(UpstreamError::ClientSecret(_) | UpstreamError::Discovery(_)) => return,
             Some(UpstreamError::Signature(error)) => *error == TokenError::IssuerUnavailable,
-            error => matches!(error, Some(UpstreamError::Unreachable(_))),
+            error => error.is_some_and(UpstreamError::is_silence),
         };
         self.is_silent.store(is_silent, Ordering::Relaxed);
     }
@@ -69,5 +69,8 @@ mod tests {
         assert!(both());
         silence.note(&Err(UpstreamError::Signature(TokenError::IssuerUnavailable)));
         assert!(!both(), "its keys are what does not come");
+        let (host, size) = ("idp.example".to_owned(), Some(1 << 30));
+        silence.note(&Err(OutboundError::TooLarge { host, size, limit: 1 }.into()));
+        assert!(both(), "one person's answer is too large");
     }
 }

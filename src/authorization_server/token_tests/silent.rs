@@ -22,7 +22,7 @@ const BACK: &str = "https://portal.example/cb";
 
 const NOBODY: &str = "nobody is logged in and no page may be shown";
 const OTHER_PERSON: &str = "who is logged in is not whom id_token_hint is about";
-const ANOTHER_LOGIN: &str = "another login is needed and no page may be shown";
+const NEW_LOGIN: &str = "a new login is needed and no page may be shown";
 
 /// A site whose person has allowed `portal` something before, and has logged in this very second. With their cookie.
 async fn logged_in() -> (Site, String) {
@@ -132,7 +132,7 @@ async fn whom_an_id_token_hint_is_about_is_given_a_code_and_nobody_else() {
         ("", hint.as_str(), "error=login_required", NOBODY),
         (hers.as_str(), access.as_str(), "error=invalid_request", unreadable),
         (hers.as_str(), "eyJ.garbage.x", "error=invalid_request", unreadable),
-        (hers.as_str(), of_a_key_that_is_gone.as_str(), "error=login_required", ANOTHER_LOGIN),
+        (hers.as_str(), of_a_key_that_is_gone.as_str(), "error=login_required", NEW_LOGIN),
     ] {
         let parameters = [("id_token_hint", hint)];
         let parameters = if hint.is_empty() { &[][..] } else { &parameters[..] };
@@ -176,7 +176,7 @@ async fn nobody_counts_as_stronger_for_having_logged_in_this_second() {
     ] {
         let location = asks(&site, &cookie, acr_values).await;
         assert!(location.starts_with(&format!("{BACK}?{answer}")), "{acr_values}: {location}");
-        let words = if answer == "code=" { "" } else { ANOTHER_LOGIN };
+        let words = if answer == "code=" { "" } else { NEW_LOGIN };
         assert_eq!(description(&location), words, "{acr_values}");
     }
 }

@@ -348,12 +348,11 @@ impl Vouching {
 
 /// Whether the same question may have another answer later: nothing came, or something of the provider's own is out of order.
 const fn is_away(error: &UpstreamError) -> bool {
-    matches!(
+    let of_its_own = matches!(
         error,
-        UpstreamError::Unreachable(_)
-            | UpstreamError::Signature(_)
-            | UpstreamError::Status { status: 429 | 500.., .. }
-    )
+        UpstreamError::Signature(_) | UpstreamError::Status { status: 429 | 500.., .. }
+    );
+    of_its_own || error.is_silence()
 }
 
 /// For the operator. Nothing in it is text of the provider.

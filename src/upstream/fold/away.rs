@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::guard::List;
 use crate::upstream::who::By;
 
+use super::LIMIT;
+
 /// How long a server that did not list its things is not asked again.
 const REST: Duration = Duration::from_secs(10);
 /// Lists of callers, of one server. Whose failed the longest ago is forgotten first: they wait for it once more.
@@ -18,36 +20,49 @@ const MOST: usize = 10_000;
 pub(super) enum Standing {
     /// It is asked for, and waited for.
     Here,
-    /// It was not given the last time: it is asked for, and nobody waits.
+    /// It was not given the last time: whoever is told this asks for it, and does not wait.
     Away,
-    /// It was not given just now: it is not asked for.
+    /// It was not given just now, or somebody sees whether it is by now: it is not asked for.
     Rests,
 }
 
-/// Those of one server, each with the end of its rest, in monotonic time.
+/// In monotonic time.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Duration,
+    /// Until when somebody may wait for an answer.
+    is_asked_until: Duration,
+}
+
+/// Those of one server.
 #[derive(Debug, Default)]
-pub(super) struct Away(Mutex<HashMap<(List, By), Duration>>);
+pub(super) struct Away(Mutex<HashMap<(List, By), Rest>>);
 
 impl Away {
+    /// [`Standing::Away`] is told to one at a time: else all who list would ask a server that is known not to answer.
     pub(super) fn standing(&self, which: List, by: By, now: Duration) -> Standing {
-        match self.lists().get(&(which, by)) {
+        match self.lists().get_mut(&(which, by)) {
             None => Standing::Here,
-            Some(until) if now < *until => Standing::Rests,
-            Some(_) => Standing::Away,
+            Some(rest) if now < rest.until.max(rest.is_asked_until) => Standing::Rests,
+            Some(rest) => {
+                rest.is_asked_until = now.saturating_add(LIMIT);
+                Standing::Away
+            }
         }
     }
 
     /// It was not given. Whether that is worth a word: of one caller's list once.
     pub(super) fn note(&self, which: List, by: By, now: Duration) -> bool {
         let mut lists = self.lists();
-        let before = lists.insert((which, by), now.saturating_add(REST));
+        let until = now.saturating_add(REST);
+        let before = lists.insert((which, by), Rest { until, is_asked_until: until });
         if lists.len() > MOST {
-            let oldest = lists.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key);
+            let oldest = lists.iter().min_by_key(|(_, rest)| rest.until).map(|(key, _)| *key);
             if let Some(oldest) = oldest {
                 lists.remove(&oldest);
             }
         }
-        before.is_none_or(|until| by.is_none() && until <= now)
+        before.is_none_or(|rest| by.is_none() && rest.until <= now)
     }
 
     /// These were given.
@@ -58,7 +73,7 @@ impl Away {
         }
     }
 
-    fn lists(&self) -> MutexGuard<'_, HashMap<(List, By), Duration>> {
+    fn lists(&self) -> MutexGuard<'_, HashMap<(List, By), Rest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,6 +93,8 @@ mod tests {
         assert!(away.note(List::Tools, None, NOW));
         assert_eq!(standing(NOW), Standing::Rests);
         assert_eq!(standing(NOW + REST), Standing::Away);
+        assert_eq!(standing(NOW + REST), Standing::Rests, "somebody asks");
+        assert_eq!(standing(NOW + REST + LIMIT), Standing::Away, "they got no answer");
         assert_eq!(standing(NOW + REST * 1_000), Standing::Away);
         assert_eq!(away.standing(List::Prompts, None, NOW), Standing::Here, "of another list");
         away.forget(&[List::Prompts], None);

@@ -252,13 +252,13 @@ pub(super) mod tests {
     #[tokio::test]
     async fn news_for_one_token_of_a_caller_is_news_for_all_of_theirs() {
         let (lasts, at) = (Lasts::new(), Duration::from_secs(5));
-        let listens = whose("ada", "agent", "a:read").await;
-        let lists = whose("ada", "agent", "a:read a:write").await;
-        assert_ne!(listens, lists);
-        lasts.note_news("weather", Some(listens), at);
-        assert!(lasts.has_news(&key("weather", lists), at));
-        assert!(!lasts.has_news(&key("weather", lists), at + at), "it was asked for since");
-        assert!(!lasts.has_news(&key("mail", lists), at));
+        let listener = whose("ada", "agent", "a:read").await;
+        let asker = whose("ada", "agent", "a:read a:write").await;
+        assert_ne!(listener, asker);
+        lasts.note_news("weather", Some(listener), at);
+        assert!(lasts.has_news(&key("weather", asker), at));
+        assert!(!lasts.has_news(&key("weather", asker), at + at), "it was asked for since");
+        assert!(!lasts.has_news(&key("mail", asker), at));
         for other in [whose("eve", "agent", "a:read").await, whose("ada", "tool", "a:read").await] {
             assert!(!lasts.has_news(&key("weather", other), at));
         }
