@@ -4,6 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::support::child::{Served, command};
 use crate::support::free_port::free_port;
 use crate::support::raw_http::Request;
@@ -80,6 +83,17 @@ async fn ready(served: &Served) -> (u16, String) {
     (answer.status, answer.body)
 }
 
+/// Between waiting and serving nobody has its address.
+async fn serves(served: &Served) -> Option<()> {
+    let mut stream = TcpStream::connect(&served.authority).await.ok()?;
+    let asked =
+        format!("GET /ready HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", served.authority);
+    stream.write_all(asked.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.starts_with("HTTP/1.1 200 ").then_some(())
+}
+
 /// As where a broker is replaced whose predecessor drains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_production_a_second_broker_waits_until_the_first_has_ended() {
@@ -94,7 +108,7 @@ async fn in_production_a_second_broker_waits_until_the_first_has_ended() {
     assert!(before.ended().await.success());
     until("the second serves", async || {
         after.hang_up();
-        (ready(&after).await.0 == 200).then_some(())
+        serves(&after).await
     })
     .await;
 }
@@ -116,8 +130,7 @@ async fn the_address_of_the_first_is_waited_for_with_its_store() {
     assert!(before.ended().await.success());
     until("the second serves", async || {
         after.hang_up();
-        tokio::net::TcpStream::connect(&after.authority).await.ok()?;
-        (ready(&after).await.0 == 200).then_some(())
+        serves(&after).await
     })
     .await;
     after.terminate();
